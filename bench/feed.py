@@ -1,0 +1,95 @@
+"""The feeding side of the benchmark: programs driven by live-frame test runs, as a driver would."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from pfq.codegen.device import Clock, Device, Group
+from pfq.codegen.llvm import I32, PTR, bpf_machine, new_module, optimised
+from pfq.codegen.memory import RingShape
+from pfq.codegen.spec import Hook, ObjectSpec
+from pfq.engine.datapath import DataPath
+from pfq.engine.endpoint import Endpoint
+from pfq.engine.hooks import XDP_NATIVE
+from pfq.engine.steering import Member
+from pfq.kernel.maps import possible_cpus
+from pfq.kernel.programs import Program, load
+from pfq.lang.compile import compile_text
+
+FEEDER_CPU, READER_CPU = 0, 1
+ENDPOINTS = 4
+FLOWS = 64
+CHUNK = 1 << 22
+"""Frames of one test run: setting one up takes tens of milliseconds, which must not count."""
+FRAME_BYTES = 60
+XDP_DROP = 1
+
+
+def frame(flow: int, size: int = FRAME_BYTES) -> bytes:
+    """A UDP frame of one of the flows."""
+    ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, size - 14, 0, 0, 64, 17, 0, b"\x0a\0\0\1", bytes([10, 1, 0, flow]))
+    udp = struct.pack(">HHHH", 1000 + flow, 53, size - 34, 0)
+    return (b"\2\0\0\0\0\1\2\0\0\0\0\2\x08\0" + ip + udp).ljust(size, b"\0")
+
+
+@contextmanager
+def pinned(cpu: int) -> Iterator[None]:
+    """This thread on one CPU."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cpu})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def drop_program() -> Program:
+    """The ceiling: a program that drops every frame."""
+    module = new_module("ceiling", bpf_machine())
+    function = ir.Function(module, ir.FunctionType(I32, [PTR]), "ceiling")
+    function.section = "xdp"
+    ir.IRBuilder(function.append_basic_block()).ret(I32(XDP_DROP))
+    elf = bpf_machine().emit_object(optimised(module, bpf_machine()))
+    return load(ObjectSpec(elf, "ceiling", Hook.XDP, ()), {}, "ceiling")
+
+
+@dataclass
+class Fed:
+    """A data path under test, with no device: its program is run by the benchmark itself."""
+
+    program: Program
+    path: DataPath
+    endpoints: list[Endpoint]
+
+
+@contextmanager
+def data_path(text: str, clock: Clock, slots: int, slot_bytes: int = 128) -> Iterator[Fed]:
+    """A program over `ENDPOINTS` end-points; frames it has dealt with are dropped."""
+    shape = RingShape(slots, slot_bytes, slot_bytes - 32)
+    group = Group(0, compile_text(text, "<bench>"))
+    spec = Device(Hook.XDP, (group,), possible_cpus(), shape, clock=clock, inline=True)
+    with ExitStack() as undo:
+        endpoints = [Endpoint(number, shape, possible_cpus()) for number in range(ENDPOINTS)]
+        for endpoint in endpoints:
+            undo.callback(endpoint.close)
+        path = DataPath(spec, endpoints)
+        undo.callback(path.close)
+        path.set_members(0, [Member(number) for number in range(ENDPOINTS)])
+        yield Fed(path.program(XDP_NATIVE), path, endpoints)
+
+
+def feed(program: Program, packets: int, size: int = FRAME_BYTES) -> float:
+    """Runs the program on so many frames, flow after flow; seconds it took."""
+    frames = [frame(flow, size) for flow in range(FLOWS)]
+    with pinned(FEEDER_CPU):
+        start = time.perf_counter()
+        for chunk in range(packets // CHUNK):
+            program.test_run(frames[chunk % FLOWS], repeat=CHUNK, live=True, batch=256)
+        return time.perf_counter() - start

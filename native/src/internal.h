@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef PFQ_INTERNAL_H
+#define PFQ_INTERNAL_H
+
+#include <pfq/pfq.h>
+#include <stdbool.h>
+
+struct ring {
+    const struct pfq_producer *producer; /* NULL: this CPU has no ring */
+    struct pfq_consumer *consumer;
+    uint64_t read; /* packets handed out; private, so that no one can move it */
+    uint64_t seen; /* `head` when it was last looked at */
+};
+
+struct pfq_endpoint {
+    uint32_t rings, slots, slot_bytes;
+    uint32_t turn; /* ring to read next */
+    size_t ring_bytes, consumer_bytes;
+    int64_t looked_ns; /* when the heads were last looked at */
+    struct pfq_consumer *consumers;
+    uint64_t *bell_consumer;       /* position up to which the doorbell's records are eaten */
+    const uint64_t *bell_producer; /* position up to which they are written */
+    int bell_fd, wake_fd;
+    struct ring ring[];
+};
+
+/* Keeps the sentence for pfq_error_last and returns -error. */
+int pfq_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Looks at the heads. Returns 1 when there are packets to read, 0 when not, or -EPROTO. */
+int pfq_look(struct pfq_endpoint *ep);
+
+int64_t pfq_now_ns(void);
+
+static inline void pfq_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+#endif

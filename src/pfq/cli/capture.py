@@ -1,0 +1,276 @@
+"""`pfq capture`: the packets of a device on the terminal or in a file, with tcpdump's options."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pfq.cli.printing.closing import closing_lines, closing_record
+from pfq.errors import UsageError
+
+if TYPE_CHECKING:
+    from pfq.cli.printing.sinks import Sink
+    from pfq.engine.capture import Capture, ClockName
+    from pfq.engine.hooks import Direction, HookChoice
+    from pfq.lang.program import Program
+
+LONGEST_SNAPLEN = 65_535
+LINK_TYPE = "EN10MB (Ethernet)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The command line, as it was given; the names are those of the options below."""
+
+    device: str | None
+    list_devices: bool
+    program: str | None
+    file: str | None
+    endpoints: int
+    count: int | None
+    duration: float | None
+    snaplen: int
+    buffer_kib: int | None
+    output: str | None
+    packet_buffered: bool
+    line_buffered: bool
+    as_json: bool
+    numeric: int
+    link: bool
+    quiet: int
+    absolute: bool
+    stamp: int
+    verbose: int
+    hexadecimal: int
+    hexadecimal_ascii: int
+    ascii: int
+    modest: bool
+    direction: Direction
+    clock: ClockName
+    inline: bool
+    hook: HookChoice
+    expression: tuple[str, ...]
+
+    def program_text(self) -> str:
+        """The program as it was given, for the JSON records."""
+        return self.program or self.file or "unit"
+
+
+def counter(flags: str, name: str, help: str) -> Callable[[Any], Any]:
+    """An option without a value that may be given several times."""
+    return click.option(flags, name, count=True, help=help)
+
+
+# fmt: off
+@click.command()
+@click.option("-i", "--interface", "device", metavar="DEV", help="Device to capture from.")
+@click.option("-D", "--list-interfaces", "list_devices", is_flag=True, help="List the devices and exit.")
+@click.option("-P", "--program", "program", metavar="PROGRAM", help="Program that selects and steers the packets.")
+@click.option("-F", "--file", "file", metavar="FILE.pfq", help="The same from a file.")
+@click.option("-E", "--endpoints", "endpoints", type=int, default=1, metavar="N", show_default=True,
+              help="End-points the program steers to; each line says which one.")
+@click.option("-c", "--count", "count", type=click.IntRange(1), metavar="N", help="Stop after N packets.")
+@click.option("--duration", type=click.FloatRange(0, min_open=True), metavar="S", help="Stop after S seconds.")
+@click.option("-s", "--snapshot-length", "snaplen", type=click.IntRange(0), default=0, metavar="BYTES",
+              help="Keep so many bytes of a frame, at most 65535; 0: as many as the MTU needs.")
+@click.option("-B", "--buffer-size", "buffer_kib", type=click.IntRange(1), metavar="KIB",
+              help="Memory of a ring; there is one for each end-point and CPU.")
+@click.option("-w", "output", metavar="FILE", help="Write a pcapng file; `-` is standard output.")
+@click.option("-U", "--packet-buffered", is_flag=True, help="With -w: write packets as they come (always so here).")
+@click.option("-l", "line_buffered", is_flag=True, help="Flush standard output after every line.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each packet, and one with the counts.")
+@counter("-n", "numeric", "Show numbers, not names (always so here).")
+@click.option("-e", "link", is_flag=True, help="Show the link-level header.")
+@counter("-q", "quiet", "Show less of TCP and UDP.")
+@click.option("-S", "--absolute-tcp-sequence-numbers", "absolute", is_flag=True,
+              help="Show TCP sequence numbers as they are, not relative to the first.")
+@counter("-t", "stamp", "No time; -tt seconds since 1970, -ttt since the line before, -tttt with date, "
+         "-ttttt since the first line.")
+@counter("-v", "verbose", "Show more of the headers, and check checksums; -vv, -vvv still more.")
+@counter("-x", "hexadecimal", "Show the bytes in hexadecimal; -xx with the link-level header.")
+@counter("-X", "hexadecimal_ascii", "The same with ASCII beside; -XX with the link-level header.")
+@counter("-A", "ascii", "Show the bytes as ASCII; -AA with the link-level header.")
+@click.option("-p", "--no-promiscuous-mode", "modest", is_flag=True, help="Only frames for this machine.")
+@click.option("-Q", "--direction", "direction", type=click.Choice(("in", "out", "inout")), default="in",
+              show_default=True, help="Incoming packets, outgoing, or both.")
+@click.option("--clock", type=click.Choice(("ns", "coarse", "none")), default="ns", show_default=True,
+              help="Time stamps: exact, of the last tick (cheaper), or none.")
+@click.option("--inline", is_flag=True, help="Linux gets only the packets that the program passes up.")
+@click.option("--hook", type=click.Choice(("auto", "xdp", "xdp-generic", "tcx", "clsact")), default="auto",
+              show_default=True, help="Where in the kernel to attach.")
+@click.argument("expression", nargs=-1)
+def command(**options: Any) -> None:
+    """Print or save the packets that a program selects on a device.
+
+    Options have the letters and meanings of tcpdump where it has them; -P, -E and the long ones are
+    our own. Without a program every packet is captured. Ctrl-C ends and prints the counts, SIGUSR1
+    prints them in between.
+
+    \b
+    pfq capture -i eth0 -c 10
+    pfq capture -i eth0 -P 'ip >-> tcp >-> port 443' -w https.pcapng
+    pfq capture -i eth0 -P 'ip >-> steer_flow' -E 4 -nn
+    """
+    settings = Settings(**options)
+    if settings.list_devices:
+        list_devices(settings.as_json)
+        return
+    program = checked(settings)
+    assert settings.device is not None
+    import pfq
+
+    with pfq.capture(
+        settings.device,
+        program,
+        endpoints=settings.endpoints,
+        snaplen=min(settings.snaplen, LONGEST_SNAPLEN) or None,
+        slots=slots(settings),
+        clock=settings.clock,
+        binding="inline" if settings.inline else "tap",
+        direction=settings.direction,
+        hook=settings.hook,
+        promiscuous=not settings.modest,
+    ) as capture:
+        follow(capture, settings)
+
+
+# fmt: on
+
+
+def checked(settings: Settings) -> Program | None:
+    """The program, compiled, when the command line makes sense."""
+    if settings.expression:
+        raise UsageError(
+            f"a Berkeley filter expression (`{' '.join(settings.expression)}`) cannot be used yet: "
+            "it comes with the reading of capture files",
+            hint="say it in the program, for example -P 'tcp >-> port 443'",
+        )
+    if settings.device is None:
+        raise UsageError("which device?", hint="give it with -i; `pfq capture -D` lists the devices")
+    if settings.program is None and settings.file is None:
+        return None
+    from pfq.cli.program import read_program
+
+    return read_program(settings.file, settings.program)
+
+
+def slots(settings: Settings) -> int | None:
+    """Slots of a ring of the size asked for with -B; None leaves the choice to the engine."""
+    if settings.buffer_kib is None:
+        return None
+    from pfq.engine.capture import MAX_SLOTS, ring_shape
+    from pfq.kernel.devices import device
+
+    assert settings.device is not None
+    shape = ring_shape(device(settings.device), min(settings.snaplen, LONGEST_SNAPLEN) or None, None)
+    wanted = max(1, settings.buffer_kib * 1024 // shape.slot_bytes)
+    return min(1 << (wanted.bit_length() - 1), MAX_SLOTS)
+
+
+def follow(capture: Capture, settings: Settings) -> None:
+    """Captures until told to stop; whatever happens, the counts are shown."""
+    from pfq.cli.session import Limits, Session, orders_by_signal
+
+    talk = sys.stdout if settings.as_json and settings.output != "-" else sys.stderr
+    sink = make_sink(capture, settings)
+    announce(capture, settings, talk)
+
+    def report() -> None:
+        write_counts(sink.packets, capture, settings.as_json, talk)
+
+    session = Session(capture, sink, Limits(settings.count, settings.duration), report)
+    try:
+        with orders_by_signal() as orders:
+            session.run(orders)
+    finally:
+        capture.stop()
+        try:
+            sink.close(capture.statistics())
+        finally:
+            report()
+
+
+def make_sink(capture: Capture, settings: Settings) -> Sink:
+    from pfq.cli.printing.sinks import FileSink, LineSink, RecordSink
+
+    if settings.output is not None:
+        from pfq.ring.writer import PcapngWriter
+
+        return FileSink(PcapngWriter(settings.output, capture.device.name, capture.snaplen))
+    from pfq.cli.decode import Decoder, Style
+    from pfq.cli.printing.dumps import dumps
+    from pfq.cli.printing.stamps import stamps
+
+    dump = dumps(settings.hexadecimal, settings.hexadecimal_ascii, settings.ascii)
+    style = Style(
+        link=settings.link,
+        quiet=bool(settings.quiet),
+        verbose=settings.verbose,
+        absolute=settings.absolute,
+        dump=not settings.quiet and dump is None,
+    )
+    if settings.as_json:
+        return RecordSink(Decoder(style), settings.line_buffered)
+    stamp = stamps(1 if settings.clock == "none" else settings.stamp)
+    return LineSink(Decoder(style), stamp, dump, settings.endpoints > 1, settings.line_buffered)
+
+
+def announce(capture: Capture, settings: Settings, talk: Any) -> None:
+    """Says what is captured, and where in the kernel."""
+    if settings.as_json:
+        start = {
+            "type": "start",
+            "device": capture.device.name,
+            "program": settings.program_text(),
+            "endpoints": len(capture),
+            "snaplen": capture.snaplen,
+            "attachment": capture.attachment,
+        }
+        print(json.dumps(start), file=talk, flush=True)
+        return
+    of = f", {len(capture)} end-points" if len(capture) > 1 else ""
+    print(
+        f"listening on {capture.device.name}, link-type {LINK_TYPE}, snapshot length {capture.snaplen} bytes\n"
+        f"{capture.attachment}{of}",
+        file=talk,
+        flush=True,
+    )
+
+
+def write_counts(captured: int, capture: Capture, as_json: bool, talk: Any) -> None:
+    statistics = capture.statistics()
+    if as_json:
+        text = json.dumps(closing_record(captured, statistics))
+    else:
+        text = "\n".join(closing_lines(captured, statistics))
+    print(text, file=talk, flush=True)
+
+
+def list_devices(as_json: bool) -> None:
+    """Numbers, names and states, as tcpdump lists them."""
+    from pfq.kernel.devices import ARPHRD_LOOPBACK, devices
+
+    found = [
+        (
+            device.name,
+            [
+                state
+                for state, holds in (
+                    ("Up", device.up),
+                    ("Running", device.running),
+                    ("Loopback", device.link_type == ARPHRD_LOOPBACK),
+                )
+                if holds
+            ],
+        )
+        for device in devices()
+    ]
+    if as_json:
+        print(json.dumps([{"name": name, "states": states} for name, states in found]))
+    for number, (name, states) in enumerate(found if not as_json else (), 1):
+        print(f"{number}.{name}" + (f" [{', '.join(states)}]" if states else ""))

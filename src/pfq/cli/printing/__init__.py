@@ -1,0 +1,1 @@
+"""What `pfq capture` writes: lines, JSON records or a file, and the counts at the end."""

@@ -1,0 +1,47 @@
+"""The counts at the end of a capture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pfq.engine.statistics import CaptureStatistics
+
+
+def closing_lines(captured: int, statistics: CaptureStatistics) -> Iterator[str]:
+    """tcpdump's three lines, then where the packets are that were received and not captured."""
+    yield counted(captured, "captured")
+    yield counted(statistics.arrived, "received by filter")
+    yield counted(statistics.lost, "dropped by kernel")
+    for number, why in reasons(statistics):
+        if number:
+            yield f"  {number} {why}"
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number} packet{'' if number == 1 else 's'} {what}"
+
+
+def reasons(statistics: CaptureStatistics) -> Iterator[tuple[int, str]]:
+    group = statistics.groups[0]
+    yield group.filtered, "not captured: rejected by the filter"
+    yield group.dropped, "not captured: dropped by the program"
+    yield group.nobody, "not captured: selected for a class that has no end-point"
+    for i, endpoint in enumerate(statistics.endpoints):
+        of = f" of end-point {i}" if len(statistics.endpoints) > 1 else ""
+        yield endpoint.lost, f"dropped by kernel: a ring{of} was full, its reader was too slow"
+        yield endpoint.waiting, f"not captured: still in the rings{of} at the end"
+
+
+def closing_record(captured: int, statistics: CaptureStatistics) -> dict[str, Any]:
+    """The same as plain data."""
+    group = asdict(statistics.groups[0])
+    return {
+        "type": "end",
+        "captured": captured,
+        **{name: group[name] for name in ("arrived", "filtered", "dropped", "selected", "nobody")},
+        "lost": statistics.lost,
+        "endpoints": [asdict(endpoint) for endpoint in statistics.endpoints],
+    }

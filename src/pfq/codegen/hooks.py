@@ -1,0 +1,147 @@
+"""What XDP and TC programs do differently: the context, how frames are reached, the verdicts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from llvmlite import ir
+
+from pfq.codegen.kernel_calls import Helper, KernelCalls
+from pfq.codegen.llvm import I8, I16, I32, I64, PTR
+from pfq.codegen.spec import Hook
+from pfq.lang.packet import HEADER_WINDOW
+
+XDP_DROP, XDP_PASS = 1, 2
+TC_SHOT, TC_NEXT = 2, -1
+
+
+class HookCode(ABC):
+    """Emits the parts of a function that depend on the hook; `ctx` is its first argument."""
+
+    struct: tuple[str, int]
+    """name and size of the context structure"""
+    data: int
+    data_end: int
+    ifindex: int
+    queue: int
+    vlan_proto = 28
+    drop: int
+    go_on: int
+    load_helper: Helper
+
+    def __init__(self, builder: ir.IRBuilder, ctx: ir.Value) -> None:
+        self.b = builder
+        self.k = KernelCalls(builder)
+        self.ctx = ctx
+
+    def word(self, offset: int) -> ir.Value:
+        return self.k.load(self.ctx, offset, I32)
+
+    def limits(self) -> tuple[ir.Value, ir.Value]:
+        """Pointers to the first byte of the frame and behind the last one in reach.
+
+        Both are made opaque at once: a pointer that LLVM took for a 32-bit number would be spilled
+        as one, which the verifier refuses.
+        """
+        first, end = (self.b.zext(self.word(at), I64) for at in (self.data, self.data_end))
+        opaque_first, opaque_end = self.k.opaque(first), self.k.opaque(end)
+        return self.b.inttoptr(opaque_first, PTR), self.b.inttoptr(opaque_end, PTR)
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Brings the header window into reach."""
+
+    @abstractmethod
+    def length(self) -> ir.Value:
+        """Length of the frame on the wire, in bytes (i64), a tag the device took off included."""
+
+    @abstractmethod
+    def tag(self) -> ir.Value | None:
+        """The control information of the tag the device took off plus 2**16, 0 when there is none (i32)."""
+
+    def receive_queue(self) -> ir.Value:
+        return self.b.trunc(self.word(self.queue), I16)
+
+    def load_bytes(self, offset: int, to: ir.Value, size: ir.Value) -> ir.Value:
+        """Copies `size` bytes from `offset` of the frame, from all its buffers; nonzero on failure."""
+        return self.k.call(self.load_helper, self.ctx, I32(offset), to, self.b.trunc(size, I32))
+
+
+class XdpCode(HookCode):
+    struct = ("xdp_md", 24)
+    data, data_end, ifindex, queue = 0, 4, 12, 16
+    drop, go_on = XDP_DROP, XDP_PASS
+    load_helper = Helper.XDP_LOAD_BYTES
+
+    def prepare(self) -> None:
+        return
+
+    def length(self) -> ir.Value:
+        return self.k.call(Helper.XDP_GET_BUFF_LEN, self.ctx)
+
+    def tag(self) -> ir.Value | None:
+        return None
+
+
+class TcCode(HookCode):
+    struct = ("__sk_buff", 192)
+    data, data_end, ifindex, queue = 76, 80, 40, 12
+    drop, go_on = TC_SHOT, TC_NEXT
+    load_helper = Helper.SKB_LOAD_BYTES
+    LEN, VLAN_PRESENT, VLAN_TCI = 0, 20, 24
+
+    def prepare(self) -> None:
+        length = self.b.zext(self.word(self.LEN), I64)
+        short = self.b.icmp_unsigned("<", length, I64(HEADER_WINDOW))
+        window = self.k.opaque(self.b.select(short, length, I64(HEADER_WINDOW)))
+        data, end = self.limits()
+        missing = self.b.icmp_unsigned(">", self.k.field(data, window), end)
+        with self.b.if_then(missing):
+            self.k.call(Helper.SKB_PULL_DATA, self.ctx, self.b.trunc(window, I32))
+
+    def length(self) -> ir.Value:
+        length = self.b.zext(self.word(self.LEN), I64)
+        stripped = self.b.icmp_unsigned("!=", self.word(self.VLAN_PRESENT), I32(0))
+        return self.b.add(length, self.b.select(stripped, I64(4), I64(0)))
+
+    def tag(self) -> ir.Value | None:
+        stripped = self.b.icmp_unsigned("!=", self.word(self.VLAN_PRESENT), I32(0))
+        known = self.b.or_(self.word(self.VLAN_TCI), I32(1 << 16))
+        return self.b.select(stripped, known, I32(0))
+
+    def receive_queue(self) -> ir.Value:
+        recorded = self.word(self.queue)
+        none = self.b.icmp_unsigned("==", recorded, I32(0))
+        return self.b.trunc(self.b.select(none, I32(0), self.b.sub(recorded, I32(1))), I16)
+
+
+def hook_code(hook: Hook) -> type[HookCode]:
+    return XdpCode if hook is Hook.XDP else TcCode
+
+
+class KernelWindow:
+    """The header window of a frame in the kernel: two pointers, compared before every access."""
+
+    def __init__(self, code: HookCode, scratch: ir.Value) -> None:
+        self.k = code.k
+        self.first, self.end = code.limits()
+        self.tag = code.tag()
+        self.scratch = scratch
+
+    def reach(self, b: ir.IRBuilder, offset: ir.Value, size: int, fail: ir.Block) -> ir.Value:
+        near = b.append_basic_block("near")
+        b.cbranch(b.icmp_unsigned("<=", offset, I64(HEADER_WINDOW - size)), near, fail)
+        b.position_at_end(near)
+        start = b.gep(self.first, [offset], source_etype=I8)
+        inside = b.append_basic_block("inside")
+        b.cbranch(b.icmp_unsigned("<=", b.gep(start, [I64(size)], source_etype=I8), self.end), inside, fail)
+        b.position_at_end(inside)
+        return start
+
+    def forget(self, b: ir.IRBuilder, value: ir.Value) -> ir.Value:
+        b.store(value, self.scratch, align=8)
+        self.k.barrier()
+        return b.load(self.scratch, typ=I64, align=8)
+
+    def stripped_tags(self, b: ir.IRBuilder) -> ir.Value:
+        return I64(0) if self.tag is None else b.zext(b.icmp_unsigned("!=", self.tag, I32(0)), I64)

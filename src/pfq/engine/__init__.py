@@ -1,0 +1,1 @@
+"""Groups, end-points, steering tables, and the program of a device."""

@@ -1,0 +1,255 @@
+"""A capture: one device, one group with its program, and the end-points it steers to."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+from pfq import layout
+from pfq.codegen.device import Clock, Group
+from pfq.codegen.device import Device as DeviceSpec
+from pfq.codegen.layouts import MAX_ENDPOINTS
+from pfq.codegen.memory import RingShape
+from pfq.engine.datapath import DataPath
+from pfq.engine.endpoint import Endpoint
+from pfq.engine.hooks import BINDINGS, DIRECTIONS, Binding, Direction, HookChoice, Way, incoming_ways, outgoing_way
+from pfq.engine.statistics import CaptureStatistics
+from pfq.engine.steering import Member
+from pfq.errors import DeviceGoneError, PfqError, RingClosedError, UsageError
+from pfq.kernel import features
+from pfq.kernel.devices import ARPHRD_ETHER, ARPHRD_LOOPBACK, Device, Promiscuous, device
+from pfq.kernel.maps import possible_cpus
+from pfq.kernel.privilege import require_privilege
+from pfq.kernel.watch import Change, Watch
+from pfq.lang import to_program
+from pfq.ring.reader import Reader
+
+log = logging.getLogger(__name__)
+
+LINK_HEADER_BYTES: Final = 14 + 2 * 4
+DEFAULT_SLOTS: Final = 4096
+RING_BYTES: Final = 8 << 20
+"""A ring is not larger than this unless the caller says how many slots it has."""
+MAX_SLOTS: Final = 1 << 18
+LONGEST_SNAPLEN: Final = 0xFFFF
+GROUP: Final = 0
+CLOCK_PERIOD_S: Final = 1.0
+STORES_IN_ORDER: Final = ("x86_64", "i686")
+
+ClockName = Literal["ns", "coarse", "none"]
+
+
+class Capture:
+    """Packets of a device, steered by a program to end-points of this process.
+
+        with Capture("eth0", "ip >-> steer_flow", endpoints=4) as cap:
+            for batch in cap[0]:
+                ...
+
+    `cap[i]` is the `Reader` of end-point i; readers of several end-points may run in several threads.
+    """
+
+    def __init__(
+        self,
+        device_name: str,
+        program: Any = None,
+        *,
+        endpoints: int = 1,
+        snaplen: int | None = None,
+        slots: int | None = None,
+        clock: ClockName = "ns",
+        binding: Binding = "tap",
+        direction: Direction = "in",
+        hook: HookChoice = "auto",
+        promiscuous: bool = False,
+    ) -> None:
+        """Starts capturing.
+
+        device_name  a device of the current network namespace
+        program      text, a Python expression of `pfq.lang`, or a typed program; None copies to all
+        endpoints    how many, 1 to 64
+        snaplen      bytes of a frame to keep, at most 65,535; None: as many as the device's MTU needs
+        slots        packets that each of an end-point's rings (one for each CPU) holds, rounded up to
+                     a power of two; None: 4096, fewer when the slots are large
+        clock        time stamps: `ns`, `coarse` (the kernel's last tick, cheaper) or `none`
+        binding      `tap`: Linux gets every packet as before; `inline`: only those the program passes up
+        direction    `in`, `out` or `inout`
+        hook         where to attach: `auto`, `xdp`, `xdp-generic`, `tcx` or `clsact`
+        promiscuous  take frames for other addresses too
+
+        Raises NoPrivilegeError, DeviceMissingError, ProgramError, AttachConflictError and others of
+        `pfq.errors`; then nothing is left attached.
+        """
+        found = _checked(endpoints, binding, direction, device_name)
+        wanted = to_program(program if program is not None else "unit")
+        shape = ring_shape(found, snaplen, slots)
+        self.device = found
+        self.snaplen = shape.snaplen
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._ways: list[Way] = []
+        self._undo = ExitStack()
+        try:
+            self._endpoints = [self._endpoint(number, shape) for number in range(endpoints)]
+            self._start(wanted, shape, _clock(clock), binding, direction, hook, promiscuous)
+        except BaseException:
+            self._undo.close()
+            raise
+
+    def _endpoint(self, number: int, shape: RingShape) -> Endpoint:
+        endpoint = Endpoint(number, shape, possible_cpus())
+        self._undo.callback(endpoint.close)
+        return endpoint
+
+    def _start(
+        self,
+        program: Any,
+        shape: RingShape,
+        clock: Clock,
+        binding: Binding,
+        direction: Direction,
+        hook: HookChoice,
+        promiscuous: bool,
+    ) -> None:
+        outgoing = [] if direction == "in" else [(outgoing_way(hook),)]
+        incoming = [] if direction == "out" else [incoming_ways(self.device, hook, binding)]
+        sides = incoming + outgoing
+        spec = DeviceSpec(
+            hook=sides[0][0].hook,
+            groups=(Group(GROUP, program),),
+            cpus=possible_cpus(),
+            rings=shape,
+            clock=clock,
+            inline=binding == "inline",
+            ordered=platform.machine() in STORES_IN_ORDER,
+        )
+        self._path = DataPath(spec, self._endpoints)
+        self._undo.callback(self._path.close)
+        self._path.set_members(GROUP, [Member(endpoint.number) for endpoint in self._endpoints])
+        self._watch = self._undo.enter_context(Watch())
+        if promiscuous:
+            self._undo.enter_context(Promiscuous(self.device.index))
+        for ways in sides:
+            self._ways.append(self._path.attach(ways, self.device.index))
+        self._undo.callback(self._end_threads)
+        for work in (self._follow_device, self._keep_time):
+            thread = threading.Thread(target=work, name=f"pfq {self.device.name}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _follow_device(self) -> None:
+        """Tells the readers when the device is gone: nothing else would wake them."""
+        for event in self._watch.events():
+            if event.before.index != self.device.index:
+                continue
+            log.info("%s", event)
+            if event.change in (Change.GONE, Change.MOVED):
+                gone = DeviceGoneError(
+                    f"the device `{event.before.name}` {event.change.value} while it was captured from",
+                    hint="packets that had arrived are not lost; start again when it is back",
+                )
+                self._end_readers(gone)
+                return
+
+    def _keep_time(self) -> None:
+        """Follows corrections of the time of day."""
+        while not self._stopping.wait(CLOCK_PERIOD_S):
+            self._path.set_clock()
+
+    def _end_readers(self, error: PfqError) -> None:
+        for endpoint in self._endpoints:
+            endpoint.reader.fail(error)
+
+    def _end_threads(self) -> None:
+        self._stopping.set()
+        self._watch.stop()
+        for thread in self._threads:
+            thread.join()
+
+    def __len__(self) -> int:
+        return len(self._endpoints)
+
+    def __getitem__(self, number: int) -> Reader:
+        """The reader of an end-point; raises IndexError when there is no such end-point."""
+        return self._endpoints[number].reader
+
+    def __iter__(self) -> Iterator[Reader]:
+        return (endpoint.reader for endpoint in self._endpoints)
+
+    @property
+    def attachment(self) -> str:
+        """Where the program runs, in words: `XDP (native) on eth0`."""
+        return f"{' and '.join(map(str, self._ways))} on {self.device.name}"
+
+    def statistics(self) -> CaptureStatistics:
+        """The counters now; exact, as an equation, once the capture is stopped."""
+        return CaptureStatistics(
+            groups=self._path.statistics(),
+            endpoints=tuple(endpoint.statistics() for endpoint in self._endpoints),
+        )
+
+    def stop(self) -> None:
+        """Takes the program off the device. Readers get what is in their rings, then they end."""
+        self._path.detach()
+        self._end_readers(RingClosedError("the capture was stopped"))
+
+    def close(self) -> None:
+        """Stops, ends all readers, and gives everything back; the counters stay readable."""
+        self._undo.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Capture {self.attachment}, {len(self)} end-points>"
+
+
+def _checked(endpoints: int, binding: str, direction: str, device_name: str) -> Device:
+    """The device, when everything asked for makes sense."""
+    if not 1 <= endpoints <= MAX_ENDPOINTS:
+        raise UsageError(f"a capture has 1 to {MAX_ENDPOINTS} end-points, not {endpoints}")
+    for what, value, known in (("binding", binding, BINDINGS), ("direction", direction, DIRECTIONS)):
+        if value not in known:
+            raise UsageError(f"there is no {what} `{value}`", hint="there are: " + ", ".join(known))
+    require_privilege()
+    features.check_kernel()
+    found = device(device_name)
+    if found.link_type not in (ARPHRD_ETHER, ARPHRD_LOOPBACK):
+        raise UsageError(
+            f"`{device_name}` does not carry Ethernet frames (link type {found.link_type})",
+            hint="PFQ captures from Ethernet devices; capture where these packets enter or leave the tunnel",
+        )
+    return found
+
+
+def _clock(name: str) -> Clock:
+    try:
+        return Clock(name)
+    except ValueError:
+        raise UsageError(f"there is no clock `{name}`", hint="clocks are ns, coarse and none") from None
+
+
+def ring_shape(found: Device, snaplen: int | None, slots: int | None) -> RingShape:
+    """The rings for a snap length in bytes and a number of slots, or for what suits the device."""
+    whole = found.mtu + LINK_HEADER_BYTES
+    wanted = min(whole, LONGEST_SNAPLEN) if snaplen is None else snaplen
+    if not 1 <= wanted <= LONGEST_SNAPLEN:
+        raise UsageError(f"the snap length is 1 to {LONGEST_SNAPLEN} bytes, not {snaplen}")
+    slot_bytes = layout.slot_bytes(wanted)
+    if snaplen is None:
+        # What the slot has room for anyway.
+        wanted = min(slot_bytes - layout.SLOT_HEADER_BYTES, LONGEST_SNAPLEN)
+    if slots is None:
+        slots = min(DEFAULT_SLOTS, RING_BYTES // slot_bytes)
+    if not 1 <= slots <= MAX_SLOTS:
+        raise UsageError(f"a ring has 1 to {MAX_SLOTS} slots, not {slots}")
+    # The kernel must see a mask of more than nothing.
+    return RingShape(slots=max(2, 1 << (slots - 1).bit_length()), slot_bytes=slot_bytes, snaplen=wanted)

@@ -1,0 +1,159 @@
+"""The data path of one device: its maps, its program on each hook, and the counters it keeps."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from pfq.codegen import layouts
+from pfq.codegen.device import Clock, DeviceCode, compile_device
+from pfq.codegen.device import Device as DeviceSpec
+from pfq.codegen.memory import DeviceMemory
+from pfq.codegen.spec import Hook
+from pfq.engine.endpoint import Endpoint
+from pfq.engine.hooks import Way
+from pfq.engine.statistics import GroupStatistics
+from pfq.engine.steering import Member, SteeringTable
+from pfq.errors import KernelRefusedError, PfqError
+from pfq.kernel.attach import Attachment
+from pfq.kernel.barrier import wait_for_running_programs
+from pfq.kernel.maps import Map
+from pfq.kernel.programs import Program, load
+
+PROGRAM_NAME = "pfq"
+NS_PER_SECOND = 1_000_000_000
+
+
+class DataPath:
+    """Loaded programs of one device, with the maps they share.
+
+    The programs of the incoming and the outgoing side have the same groups and the same maps: on
+    one CPU only one of them runs at a time, so a ring still has one producer.
+    """
+
+    def __init__(self, spec: DeviceSpec, endpoints: Sequence[Endpoint]) -> None:
+        self._spec = spec
+        self._undo = ExitStack()
+        self._codes: dict[Hook, DeviceCode] = {}
+        self._programs: dict[Way, Program] = {}
+        self._attachments: list[Attachment] = []
+        self._final: tuple[GroupStatistics, ...] | None = None
+        try:
+            code = self._code(spec.hook)
+            self.memory: DeviceMemory = code.memory
+            self._sets = code.sets
+            self._maps = {m.name: self._undo.enter_context(Map.create(m)) for m in code.object.maps}
+            self._counters = self._mapped(layouts.COUNTERS_MAP, writable=False)
+            self._config = self._mapped(layouts.CONFIG_MAP, writable=True)
+            self._steering = self._mapped(layouts.STEERING_MAP, writable=True)
+            for endpoint in endpoints:
+                endpoint.install(self._maps)
+            self.set_clock()
+        except PfqError:
+            self._undo.close()
+            raise
+
+    def _mapped(self, name: str, writable: bool) -> mmap.mmap:
+        memory = self._maps[name].mmap(writable=writable)
+        self._undo.callback(memory.close)
+        return memory
+
+    def _code(self, hook: Hook) -> DeviceCode:
+        if hook not in self._codes:
+            self._codes[hook] = compile_device(replace(self._spec, hook=hook))
+        return self._codes[hook]
+
+    def set_members(self, group: int, members: Sequence[Member]) -> None:
+        """Who is in a group: rewrites its steering tables, and nothing else."""
+        for number, wanted in enumerate(self._sets):
+            if wanted.group == group:
+                table = SteeringTable.of(members, wanted.classes).pack()
+                at = number * layouts.STEERING_BYTES
+                self._steering[at : at + layouts.STEERING_BYTES] = table
+
+    def attach(self, ways: Iterable[Way], ifindex: int) -> Way:
+        """Attaches by the first way that the device can do, and says which."""
+        refusal: KernelRefusedError | None = None
+        for way in ways:
+            try:
+                self._attachments.append(way.attach(self.program(way), ifindex))
+            except KernelRefusedError as error:
+                refusal = refusal or error
+            else:
+                return way
+        assert refusal is not None, "at least one way is tried"
+        raise refusal
+
+    def program(self, way: Way) -> Program:
+        """The program for one way, loaded when it is first asked for."""
+        if way not in self._programs:
+            program = load(self._code(way.hook).object, self._maps, PROGRAM_NAME, tcx=way.tcx)
+            self._programs[way] = self._undo.enter_context(program)
+        return self._programs[way]
+
+    def set_clock(self) -> None:
+        """Tells the program what to add to the kernel's clock to get the time of day."""
+        offset = clock_offset(self._spec.clock)
+        struct.pack_into("<q", self._config, layouts.CLOCK_OFFSET, offset)
+
+    def statistics(self) -> tuple[GroupStatistics, ...]:
+        """The counters of all groups, summed over the CPUs."""
+        if self._final is not None:
+            return self._final
+        return tuple(self._group(index) for index in range(len(self._spec.groups)))
+
+    def _group(self, index: int) -> GroupStatistics:
+        words = layouts.GROUP_COUNTER_BYTES // 8
+        totals = [0] * words
+        for row in range(self.memory.rows):
+            at = row * self.memory.counters_stride + index * layouts.GROUP_COUNTER_BYTES
+            for place, value in enumerate(struct.unpack_from(f"<{words}Q", self._counters, at)):
+                totals[place] += value
+
+        def counter(offset: int) -> int:
+            return totals[offset // 8]
+
+        return GroupStatistics(
+            arrived=counter(layouts.ARRIVED),
+            filtered=counter(layouts.FILTERED),
+            dropped=counter(layouts.DROPPED),
+            selected=counter(layouts.SELECTIONS),
+            nobody=counter(layouts.NOBODY),
+            counters=tuple(totals[layouts.USER_COUNTERS // 8 :]),
+        )
+
+    def detach(self) -> None:
+        """Takes the programs off the device; afterwards the counters are final. Again is harmless."""
+        if self._attachments:
+            while self._attachments:
+                self._attachments.pop().detach()
+            wait_for_running_programs()
+
+    def alive(self) -> bool:
+        """The programs are still on the device."""
+        return all(attachment.info().alive for attachment in self._attachments)
+
+    def close(self) -> None:
+        """Detaches and gives all memory back; the counters stay readable."""
+        if self._final is None:
+            self.detach()
+            self._final = self.statistics()
+            self._undo.close()
+
+
+def clock_offset(clock: Clock) -> int:
+    """What to add to a program's clock, in ns, to get CLOCK_REALTIME."""
+    match clock:
+        case Clock.NS:
+            # Programs read CLOCK_TAI, which follows every correction of the time of day; the two
+            # differ by whole seconds.
+            apart = time.clock_gettime_ns(time.CLOCK_REALTIME) - time.clock_gettime_ns(time.CLOCK_TAI)
+            return round(apart / NS_PER_SECOND) * NS_PER_SECOND
+        case Clock.COARSE:
+            return time.clock_gettime_ns(time.CLOCK_REALTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        case Clock.NONE:
+            return 0

@@ -1,0 +1,75 @@
+"""Counters of a capture, as frozen records. Every packet is in exactly one place of each equation.
+
+group       arrived  = filtered + dropped + selected
+end-point   selected = delivered + lost
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatistics:
+    """Packets of one group since the capture began.
+
+    arrived   came to the group from its device
+    filtered  rejected by the group's Berkeley or VLAN filter
+    dropped   dropped by the program
+    selected  the others: they go to end-points, as the program says
+    nobody    of the selected ones, those for which no end-point was eligible
+    counters  the user's 64 counters (`inc`)
+    """
+
+    arrived: int
+    filtered: int
+    dropped: int
+    selected: int
+    nobody: int
+    counters: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStatistics:
+    """Packets of one end-point since the capture began.
+
+    selected   copies that programs selected for it; delivered + lost
+    delivered  put into its rings
+    lost       not put there, because the reader was too slow and a ring was full
+    read       handed to the reader; of the delivered ones
+    waiting    in the rings, not read yet; delivered - read
+    """
+
+    selected: int
+    delivered: int
+    lost: int
+    read: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureStatistics:
+    """Counters of a capture: its group, and its end-points in order."""
+
+    groups: tuple[GroupStatistics, ...]
+    endpoints: tuple[EndpointStatistics, ...]
+
+    @property
+    def arrived(self) -> int:
+        """Packets that came from the device."""
+        return self.groups[0].arrived
+
+    @property
+    def selected(self) -> int:
+        """Packets that the program selected."""
+        return self.groups[0].selected
+
+    @property
+    def delivered(self) -> int:
+        """Copies put into rings, of all end-points together."""
+        return sum(endpoint.delivered for endpoint in self.endpoints)
+
+    @property
+    def lost(self) -> int:
+        """Copies lost because a ring was full, of all end-points together."""
+        return sum(endpoint.lost for endpoint in self.endpoints)

@@ -1,0 +1,70 @@
+"""The front door: from the text of a program to the typed program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pfq.errors import InternalError, MainError
+from pfq.lang.build import Term
+from pfq.lang.evaluate import Result, evaluate_module
+from pfq.lang.faults import Faults
+from pfq.lang.infer import infer_module
+from pfq.lang.modules import Loader, Module, read_source
+from pfq.lang.prims.table import Table
+from pfq.lang.program import Chain, Program
+from pfq.lang.types import Type
+from pfq.source import Source, Span
+
+
+def compile_text(text: str, name: str = "<program>", table: Table | None = None) -> Program:
+    """The program that a text defines as `main`, or a single expression that stands alone.
+
+    name   what errors call the text
+    table  the primitives; None for all that there are
+    Raises the ProgramError that is wrong with it, or ProgramErrors for several.
+    """
+    return _compiled(Source(name, text), None, table)
+
+
+def compile_file(path: str | Path, table: Table | None = None) -> Program:
+    """The program of a file; imports are looked for next to it.
+
+    Raises FileAccessError, or as `compile_text` does.
+    """
+    return _compiled(read_source(Path(path)), Path(path), table)
+
+
+def _compiled(source: Source, path: Path | None, table: Table | None) -> Program:
+    table = _all_primitives() if table is None else table
+    faults = Faults()
+    loader = Loader(faults)
+    main = loader.load(source, path)
+    types: dict[Module, dict[str, Type]] = {}
+    values: dict[Module, dict[str, Result]] = {}
+    for module in loader.modules:
+        types[module] = infer_module(module, types, table, faults)
+        values[module] = evaluate_module(module, values, table, faults)
+    if "main" not in types[main]:
+        _report_missing_main(main, faults)
+    faults.check()
+    term = values[main]["main"]
+    if not isinstance(term, Term) or not isinstance(term.value, Chain):
+        raise InternalError("a program without mistakes has no value")
+    return Program(term.value, source.text)
+
+
+def _report_missing_main(module: Module, faults: Faults) -> None:
+    definitions = module.file.definitions.order
+    end = Span(module.source, 0, 0)
+    if not definitions:
+        if not faults:
+            faults.add(MainError("the program is empty", end, "the program that passes every packet is `unit`"))
+        return
+    last = max(definitions, key=lambda definition: definition.span.start)
+    faults.add(MainError("there is no `main`", last.span, f"add a line such as `main = {last.name}`"))
+
+
+def _all_primitives() -> Table:
+    from pfq.lang.prims import PRIMS
+
+    return PRIMS

@@ -1,0 +1,72 @@
+"""What the parser says about a word that does not fit: (sentence, hint)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pfq.lang.lexer import Kind, Token
+from pfq.lang.operators import OPERATORS
+from pfq.source import did_you_mean
+
+UNSUPPORTED: Final = {
+    "case": "choose with `if … then … else …`",
+    "elif": "write `else if`",
+}
+"""Words of other languages that begin what this one does not have."""
+
+_CLOSERS: Final = frozenset({")", "]", ",", "then", "else", "in"})
+
+
+def named(token: Token) -> str:
+    """A word as it is called in a sentence."""
+    match token.kind:
+        case Kind.END:
+            return "the end of the program"
+        case Kind.NEXT | Kind.CLOSE | Kind.OPEN:
+            return f"`{token.text}`" if token.text else "the end of the definition"
+    return f"`{token.text}`" if len(token.text) <= 40 else f"`{token.text[:36]}…`"
+
+
+def unexpected(token: Token) -> tuple[str, str | None]:
+    """A word that continues nothing."""
+    message = f"{named(token)} does not belong here"
+    match token.text:
+        case "=":
+            return message, "a definition is written `name parameters = …`; to compare write `.==`"
+        case "<-":
+            return message, "actions return nothing: write one step of the `do` block a line"
+        case "::":
+            return message, "a signature stands on its own line, `name :: Type`"
+        case ")" | "]":
+            return f"{named(token)} closes nothing", f"remove it, or open it with `{'(' if token.text == ')' else '['}`"
+        case "then" | "else":
+            return message, "write `if … then … else …`"
+        case ",":
+            return message, "lists are written `[a, b]`; arguments stand side by side: `when is_tcp drop`"
+        case "where":
+            return message, "`where` follows the body of a definition"
+    return message, _comment(token)
+
+
+def unknown_operator(token: Token) -> tuple[str, str | None]:
+    return f"unknown operator {named(token)}", _comment(token) or did_you_mean(token.text, OPERATORS)
+
+
+def _comment(token: Token) -> str | None:
+    return "comments begin with `--`" if token.text.startswith(("#", "//", "/*")) else None
+
+
+def missing_operand(token: Token, before: Token, *, first: bool) -> tuple[str, str | None, Token]:
+    """An expression is missing before `token` and after `before`; first: at the beginning of an item.
+
+    The third part is the word to point at.
+    """
+    if first and token.text in _CLOSERS:
+        return *unexpected(token), token
+    if token.kind is Kind.KEYWORD and token.text in ("import", "module"):
+        return f"{named(token)} does not belong here", "imports stand at the beginning of the file", token
+    if token.kind is Kind.OPERATOR and before.kind is Kind.OPERATOR and before.text not in ("=", "->", "\\"):
+        return f"an expression is missing between `{before.text}` and {named(token)}", None, token
+    if token.kind in (Kind.NEXT, Kind.CLOSE, Kind.END) or token.text in _CLOSERS:
+        return f"an expression is missing after {named(before)}", None, before
+    return f"an expression is missing before {named(token)}", _comment(token), token

@@ -1,0 +1,294 @@
+"""What the checker says about a mistake in names or types, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from pfq.errors import ArityError, MainError, ProgramError, TypeMismatchError
+from pfq.lang.prims.table import Table
+from pfq.lang.syntax import Address, Apply, Expr, If, Name, Number, Text
+from pfq.lang.types import (
+    ACTION,
+    NUMBERS,
+    PREDICATE,
+    PROPERTY,
+    STRING,
+    Con,
+    Fun,
+    List,
+    Type,
+    Var,
+    described,
+    parameters,
+    pruned,
+    shown,
+)
+from pfq.source import did_you_mean
+
+LONGEST_QUOTE: Final = 40
+NEAR_LENGTH: Final = 3
+MOST_NAMES: Final = 3_000
+
+_WORDS: Final = {
+    "accept": "unit",
+    "allow": "unit",
+    "pass": "unit",
+    "return": "unit",
+    "pure": "unit",
+    "deny": "drop",
+    "reject": "drop",
+    "discard": "drop",
+    "ipv4": "ip",
+    "ipv6": "ip6",
+    "sport": "src_port",
+    "dport": "dst_port",
+    "host": "addr",
+    "net": "addr",
+    "count": "inc",
+}
+"""What other tools call things."""
+
+_INFIX_WORDS: Final = {"and": ".&&.", "or": ".||.", "xor": ".^^."}
+_SAMPLES: Final = {ACTION: "drop", PREDICATE: "is_tcp", PROPERTY: "ip_ttl", STRING: '"text"'}
+
+
+def quoted(expr: Expr) -> str:
+    """The text of an expression for a sentence, or "this" when it is long."""
+    text = " ".join(expr.span.text.split())
+    return f"`{text}`" if text and len(text) <= LONGEST_QUOTE else "this"
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
+
+
+def argument_slot(expr: Apply, index: int, whole: Type) -> str:
+    """A parameter as it is called in a sentence: "argument 1 of `when`"."""
+    number = "the argument" if len(parameters(whole)[0]) == 1 else f"argument {index + 1}"
+    return f"{number} of `{expr.function.full}`" if isinstance(expr.function, Name) else number
+
+
+def mismatch(expr: Expr, found: Type, want: Type, slot: str, table: Table) -> ProgramError:
+    """An expression of one type where its place wants another one."""
+    kinds, final = parameters(found)
+    if isinstance(want, Var) and want.allowed is None:
+        return TypeMismatchError(f"the type of {quoted(expr)} would contain itself", expr.span)
+    if kinds and _same(final, want):
+        return too_few_arguments(expr, kinds)
+    fault = MainError if slot == "`main`" else TypeMismatchError
+    message = f"{slot} must be {described(want)}, but {quoted(expr)} is {described(found)}"
+    return fault(message, expr.span, _remedy(expr, found, want, table))
+
+
+def _same(found: Type, want: Type) -> bool:
+    if isinstance(want, Var):
+        return isinstance(found, Con) and want.allowed is not None and found.name in want.allowed
+    return found == want
+
+
+def _remedy(expr: Expr, found: Type, want: Type, table: Table) -> str | None:
+    other = _counterpart(expr, want, table)
+    if want == ACTION and found == PREDICATE:
+        wrapped = f"filter {_argument(expr)}"
+        return f"write `{other}`, or `{wrapped}`" if other else f"write `{wrapped}`"
+    if isinstance(expr, If) and want == PREDICATE:
+        return "`if` chooses between actions; join predicates by `.&&.`, `.||.` and `not`"
+    if want == PREDICATE and found == ACTION:
+        return f"write `{other}`" if other else "a predicate is needed, such as `is_tcp`, `not is_udp` or `ip_ttl .< 5`"
+    if isinstance(expr, Text) and want in (ACTION, PREDICATE, PROPERTY) and expr.value in table:
+        return f"write {expr.value} without quotes"
+    if found == PROPERTY and want in (ACTION, PREDICATE):
+        compared = f"{_text(expr)} .< 64"
+        return f"compare it with a number: `{compared if want == PREDICATE else f'filter ({compared})'}`"
+    if want == PROPERTY:
+        return "a property is needed, such as `ip_ttl`"
+    return _remedy_for_value(expr, found, want)
+
+
+def _remedy_for_value(expr: Expr, found: Type, want: Type) -> str | None:
+    if isinstance(want, List) and not isinstance(found, List | Fun):
+        return f"write a list: `[{_text(expr)}]`"
+    if isinstance(found, List) and not isinstance(want, List):
+        return "one value is wanted, not a list"
+    if _is_number(want) and isinstance(expr, Text) and expr.value.isdecimal():
+        return f"write {expr.value} without quotes"
+    if _is_number(want) and found == PROPERTY:
+        return "properties can be compared with constants only"
+    if want == STRING and isinstance(expr, Number):
+        return f'write "{expr.value}"'
+    if want in (Con("CIDR"), Con("IPv4")) and _is_number(found):
+        return "write an address such as 10.0.0.1" + (" or a prefix such as 10.0.0.0/8" * (want == Con("CIDR")))
+    return None
+
+
+def _is_number(kind: Type) -> bool:
+    if isinstance(kind, Var):
+        return kind.allowed is not None and kind.allowed <= NUMBERS
+    return isinstance(kind, Con) and kind.name in NUMBERS
+
+
+def _counterpart(expr: Expr, want: Type, table: Table) -> str | None:
+    """The same with the filter of a predicate, or the predicate of a filter: `is_tcp` and `tcp`."""
+    function = expr.function if isinstance(expr, Apply) else expr
+    if not isinstance(function, Name) or function.name not in table:
+        return None
+    bare = function.name.removeprefix("is_").removeprefix("has_")
+    takes = table[function.name].type.rpartition("Packet -> ")[0]
+    for name in (bare, f"is_{bare}", f"has_{bare}"):
+        if name in table and table[name].type in (f"{takes}{want.name}" if isinstance(want, Con) else "", ""):
+            return f"{name}{_arguments(expr)}"
+    return None
+
+
+def _arguments(expr: Expr) -> str:
+    if not isinstance(expr, Apply):
+        return ""
+    source = expr.span.source.text
+    return source[expr.function.span.end : expr.arguments[-1].span.end]
+
+
+def _text(expr: Expr) -> str:
+    text = " ".join(expr.span.text.split())
+    return text if len(text) <= LONGEST_QUOTE else "…"
+
+
+def _sample(kind: Type) -> str:
+    kind = pruned(kind)
+    if isinstance(kind, List):
+        return f"[{_sample(kind.item)}]"
+    if _is_number(kind):
+        return "80" if kind == Con("Word16") else "1"
+    return _SAMPLES.get(kind, "10.0.0.0/8") if isinstance(kind, Con) else "…"
+
+
+def too_few_arguments(expr: Expr, kinds: Sequence[Type]) -> ArityError:
+    """A function without all its arguments where its result is wanted; `kinds` are those it still needs."""
+    given = len(expr.arguments) if isinstance(expr, Apply) else 0
+    needed = given + len(kinds)
+    function = expr.function if isinstance(expr, Apply) else expr
+    types = ", ".join(shown(kind) for kind in kinds)
+    more = f", but {given} {_are(given)} given" if given else f" ({types})"
+    example = " ".join([_text(expr), *map(_sample, kinds)])
+    return ArityError(f"{quoted(function)} needs {plural(needed, 'argument')}{more}", expr.span, f"as in `{example}`")
+
+
+def too_many_arguments(expr: Apply, index: int, whole: Type) -> ArityError:
+    """Arguments from number `index` on are more than the function takes."""
+    kinds, final = parameters(whole)
+    extra = expr.arguments[index]
+    span = extra.span.to(expr.arguments[-1].span)
+    if isinstance(expr.function, Number | Text):
+        return ArityError(f"{quoted(expr.function)} is not a function", expr.span)
+    given = len(expr.arguments)
+    message = f"{quoted(expr.function)} takes {plural(len(kinds), 'argument')}, but {given} {_are(given)} given"
+    hint = _either(expr, final) if isinstance(extra, Number | Text | Address) else _join(expr, index, final)
+    return ArityError(message, span, hint)
+
+
+def _either(expr: Apply, final: Type) -> str | None:
+    """`port 80 443`: one call for each value."""
+    calls = [f"{_text(expr.function)} {_text(argument)}" for argument in expr.arguments]
+    if len(calls) != 2 or final not in (ACTION, PREDICATE):
+        return None
+    joined = f"par ({calls[0]}) ({calls[1]})" if final == ACTION else f"{calls[0]} .||. {calls[1]}"
+    return f"for either of them write `{joined}`"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _join(expr: Apply, index: int, final: Type) -> str | None:
+    """How to join what stands before argument `index` with what follows."""
+    extra = expr.arguments[index]
+    before = expr.span.source.text[expr.function.span.start : extra.span.start].strip()
+    operator = ">->" if final == ACTION else ".&&." if final == PREDICATE else None
+    if operator is None:
+        return None
+    after = expr.span.source.text[extra.span.start : expr.arguments[-1].span.end]
+    joined = " ".join(f"{before} {operator} {after}".split())
+    return f"to join them write `{joined}`" if len(joined) <= 2 * LONGEST_QUOTE else f"join them with `{operator}`"
+
+
+def actions_joined(operator: Name, operands: Sequence[Expr]) -> TypeMismatchError:
+    """Actions stand where an operator wants predicates."""
+    texts = [_text(operand) for operand in operands]
+    hint = None
+    if operator.name == ".||." and len(texts) == 2:
+        hint = f"what passes one or the other: `par {' '.join(map(_argument, operands))}`"
+    if operator.name == ".&&.":
+        hint = f"one after the other: `{' >-> '.join(texts)}`"
+    return TypeMismatchError(f"`{operator.name}` joins predicates, but these are actions", operator.span, hint)
+
+
+def _argument(expr: Expr) -> str:
+    text = _text(expr)
+    return text if isinstance(expr, Name) or text.startswith("(") else f"({text})"
+
+
+def infix_word(expr: Apply, index: int, *, last: bool) -> TypeMismatchError | None:
+    """`is_tcp and is_udp`: a function of two predicates written between them.
+
+    last: all that follows belongs to the right one
+    """
+    word = expr.arguments[index]
+    if not isinstance(word, Name) or word.name not in _INFIX_WORDS or index + 1 == len(expr.arguments):
+        return None
+    left = expr.arguments[index - 1] if index else expr.function
+    right = expr.arguments[index + 1]
+    end = (expr if last else right).span.end
+    joined = f"{_text(left)} {_INFIX_WORDS[word.name]} {expr.span.source.text[right.span.start : end]}"
+    message = f"`{word.name}` does not stand between predicates"
+    return TypeMismatchError(message, word.span, f"write `{' '.join(joined.split())}`")
+
+
+def missing_brackets(expr: Apply, index: int, kinds: Sequence[Type]) -> ArityError:
+    """A function stands as an argument, its own arguments behind it."""
+    argument = expr.arguments[index]
+    following = expr.arguments[index + 1 : index + 1 + len(kinds)]
+    text = expr.span.source.text[argument.span.start : following[-1].span.end]
+    hint = f"put brackets around it: `({' '.join(text.split())})`"
+    its = "argument" if len(kinds) == 1 else f"{len(kinds)} arguments"
+    return ArityError(f"{quoted(argument)} stands here without its {its}", argument.span, hint)
+
+
+def too_many_parameters(names: Sequence[Name], kinds: Sequence[Type], slot: str) -> ArityError:
+    span = names[len(kinds)].span.to(names[-1].span)
+    given = plural(len(names), "parameter")
+    return ArityError(f"{slot} has {given}, but its type has {len(kinds) or 'none'}", span)
+
+
+def is_swapped(left: Type, right: Type, want_left: Type) -> bool:
+    """A comparison has the property where the number should be, and the number where the property should be."""
+    if want_left == PROPERTY:
+        return _is_number(left) and right == PROPERTY
+    return left == PROPERTY and _is_number(right)
+
+
+def swapped_comparison(operator: Name, left: Expr, right: Expr) -> TypeMismatchError:
+    sign = operator.name.strip(".")
+    first, mirrored = ("number", f".{sign}") if operator.name.endswith(".") else ("property", f"{sign}.")
+    return TypeMismatchError(
+        f"`{operator.name}` has the {first} first",
+        operator.span,
+        f"write `{_text(left)} {mirrored} {_text(right)}`",
+    )
+
+
+def for_unknown_name(name: Name, known: Collection[str], want: Type | None) -> str | None:
+    """What an unknown name may have meant."""
+    if name.name in _WORDS and _WORDS[name.name] in known:
+        return f"write `{_WORDS[name.name]}`"
+    if name.full.lower() in known:
+        return f"write `{name.full.lower()}`"
+    near = [other for other in known if abs(len(other) - len(name.full)) <= NEAR_LENGTH]
+    hint = did_you_mean(name.full, near[:MOST_NAMES])
+    if hint is None and want is not None and _is_text(want):
+        return f'text stands in double quotes: "{name.full}"'
+    return hint
+
+
+def _is_text(kind: Type) -> bool:
+    kind = pruned(kind)
+    return kind == STRING or (isinstance(kind, Var) and kind.allowed is not None and "String" in kind.allowed)

@@ -1,0 +1,70 @@
+"""The shared memory of a ring, written down once.
+
+Generated code writes it, libpfq and NumPy read it; the C header is checked against this table
+by the tests. All numbers are little endian. Version 1.
+
+A ring belongs to one (end-point, CPU) pair. It is an mmap-able BPF array map of `slots + 1`
+elements of `slot_bytes` each, frozen for user space (readers map it read-only):
+
+    element 0            the producer's line (`PRODUCER`)
+    element 1 + i        slot i: a header (`SLOT`), then the bytes of the frame
+
+The packet with running number n lies in slot `n % slots`, `slots` being a power of two.
+The reader's own page is another mmap-able array map, one per end-point, with one element
+(`CONSUMER`) of 128 bytes for each possible CPU; it is the only memory a reader can write.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+VERSION: Final = 1
+
+SLOT_SIZES: Final = (128, 256, 512, 1024, 2048, 4096, 9344, 65600)
+"""Bytes of a slot, header included; a snap length gets the smallest that holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One field of a shared structure. `bits` is 16, 32 or 64."""
+
+    name: str
+    offset: int
+    bits: int
+    doc: str
+
+
+SLOT: Final = (
+    Member("ts_ns", 0, 64, "arrival, ns since 1970 (CLOCK_REALTIME); 0 when the clock is `none`"),
+    Member("len", 8, 32, "length on the wire, bytes"),
+    Member("ifindex", 12, 32, "receiving device"),
+    Member("mark", 16, 32, "mark after the last group"),
+    Member("state", 20, 32, "state of the highest group that selected the end-point"),
+    Member("caplen", 24, 16, "bytes that follow, at most the snap length"),
+    Member("queue", 26, 16, "receive queue"),
+    Member("vlan_tci", 28, 16, "outer VLAN tag, 0 when untagged"),
+    Member("group", 30, 16, "highest group that selected the end-point"),
+)
+SLOT_HEADER_BYTES: Final = 32
+
+PRODUCER: Final = (
+    Member("head", 0, 64, "packets ever published in this ring; written after the bytes"),
+    Member("tail_seen", 8, 64, "the producer's copy of the reader's `tail`"),
+    Member("lost", 16, 64, "packets selected for this ring and lost because it was full"),
+)
+PRODUCER_BYTES: Final = 64
+
+CONSUMER: Final = (
+    Member("tail", 0, 64, "packets the reader has released"),
+    Member("sleeping", 64, 32, "the reader sleeps: ring the doorbell once, then clear this"),
+)
+CONSUMER_BYTES: Final = 128
+
+
+def slot_bytes(snaplen: int) -> int:
+    """Bytes of the slot for a snap length in bytes; raises ValueError when none is large enough."""
+    for size in SLOT_SIZES:
+        if snaplen + SLOT_HEADER_BYTES <= size:
+            return size
+    raise ValueError(f"snap length {snaplen} is over {SLOT_SIZES[-1] - SLOT_HEADER_BYTES} bytes")

@@ -1,0 +1,9 @@
+"""Rings seen from Python: batches of packets as columns over shared memory, counters, pcapng output."""
+
+from pfq.ring.batch import Batch
+from pfq.ring.reader import DEFAULT_BATCH, Reader
+from pfq.ring.statistics import RingStatistics
+from pfq.ring.view import View
+from pfq.ring.writer import PcapngWriter
+
+__all__ = ["DEFAULT_BATCH", "Batch", "PcapngWriter", "Reader", "RingStatistics", "View"]

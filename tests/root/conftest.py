@@ -1,0 +1,48 @@
+"""Fixtures of the tests that need root: namespaces of their own, and the check that nothing is left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from root.left import left_since, snapshot
+from root.network import Namespace, Pair, eventually, namespace, veth_pair
+
+
+def pytest_configure() -> None:
+    os.environ["PFQT_RUN"] = str(os.getpid())  # marks what the tests start; see root.left
+
+
+def pytest_runtest_setup() -> None:
+    from pfq.kernel.privilege import missing_privilege
+
+    if why := missing_privilege():
+        pytest.skip(why)
+
+
+@pytest.fixture
+def netns() -> Iterator[Namespace]:
+    """An empty network namespace."""
+    with namespace() as made:
+        yield made
+
+
+@pytest.fixture
+def netns_pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """Two namespaces with a veth pair. Several queues: `@pytest.mark.parametrize("netns_pair", [2], indirect=True)`."""
+    with veth_pair(getattr(request, "param", 1)) as pair:
+        yield pair
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """Fails with a list when BPF programs, maps, links or namespaces of the test remain after it.
+
+    Name it before the fixtures that make things, or for a whole module:
+    `pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]`.
+    """
+    before = snapshot()
+    yield
+    # The kernel frees objects some time after their last user is gone.
+    assert eventually(lambda: not left_since(before)), "left behind: " + ", ".join(left_since(before))

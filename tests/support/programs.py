@@ -1,0 +1,118 @@
+"""Random programs, drawn from the types in the table of primitives: all of them are well typed."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from hypothesis import strategies as st
+
+from pfq.lang.prims import PRIMS, Kind, Prim
+from pfq.lang.program import Call, Chain, Prefix, Program, Value
+
+PREFIXES = ("10.0.0.0/8", "10.0.0.1/32", "192.168.1.1/25", "0.0.0.0/0", "2001:db8::/32", "2001:db8::1/128", "::/0")
+
+LITERALS: dict[str, st.SearchStrategy[Value]] = {
+    "Word16": st.sampled_from((0, 22, 53, 80, 443, 65535)),
+    "Word32": st.sampled_from((0, 1, 6, 0xFFFFFFFF)),
+    "Word64": st.sampled_from((0, 1, 20, 40, 64, 255, 443, (1 << 64) - 1)),
+    "CInt": st.integers(0, 63),
+    "CIDR": st.sampled_from(PREFIXES).map(Prefix.parse),
+}
+
+
+def parameters(prim: Prim) -> list[str]:
+    """The types of a primitive's parameters, function types in brackets."""
+    parts, depth, start = [], 0, 0
+    text = prim.type
+    for at, letter in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if depth == 0 and text.startswith("->", at):
+            parts.append(text[start:at].strip())
+            start = at + 2
+    return parts[:-1]
+
+
+def calls(prim: Prim, depth: int) -> st.SearchStrategy[Call]:
+    """Calls of one primitive with arguments of at most this depth."""
+    arguments = st.tuples(*(values(kind, depth - 1) for kind in parameters(prim)))
+    return arguments.map(lambda args: Call(prim, args))
+
+
+def values(kind: str, depth: int) -> st.SearchStrategy[Value]:
+    match kind:
+        case "(Packet -> Bool)":
+            return any_call(Kind.PREDICATE, depth)
+        case "(Packet -> Word64)":
+            return any_call(Kind.PROPERTY, depth)
+        case "(Packet -> Action Packet)":
+            return chains(depth, 2)
+        case _:
+            return LITERALS[kind]
+
+
+@cache
+def any_call(kind: Kind, depth: int) -> st.SearchStrategy[Call]:
+    rows = [prim for prim in PRIMS.values() if prim.kind is kind and (depth > 0 or not higher_order(prim))]
+    return st.one_of([calls(prim, depth) for prim in rows])
+
+
+def higher_order(prim: Prim) -> bool:
+    return any(parameter.startswith("(") for parameter in parameters(prim))
+
+
+@cache
+def chains(depth: int, longest: int) -> st.SearchStrategy[Chain]:
+    """Chains of at most `longest` calls. `unit` is the empty chain."""
+    actions = any_call(Kind.ACTION, depth).filter(lambda call: call.prim.name != "unit")
+    return st.lists(actions, max_size=longest).map(lambda found: Chain(tuple(found)))
+
+
+programs = st.integers(1, 4).flatmap(lambda depth: chains(depth, 4)).map(Program)
+"""Whole programs, one to four levels deep."""
+
+
+def example_program(prim: Prim, draw_from: st.DataObject) -> Program:
+    """A program that uses one primitive: alone when it is an action, in a filter otherwise."""
+    call = draw_from.draw(calls(prim, 2))
+    match prim.kind:
+        case Kind.ACTION:
+            return Program(Chain((call,)))
+        case Kind.PREDICATE:
+            return Program(Chain((Call(PRIMS["filter"], (call,)),)))
+        case Kind.PROPERTY:
+            limit = draw_from.draw(LITERALS["Word64"])
+            return Program(Chain((Call(PRIMS["filter"], (Call(PRIMS["greater"], (call, limit)),)),)))
+
+
+def typical(kind: str) -> Value:
+    """An argument of a type that many real packets meet."""
+    match kind:
+        case "(Packet -> Bool)":
+            return Call(PRIMS["is_tcp"])
+        case "(Packet -> Word64)":
+            return Call(PRIMS["ip_ttl"])
+        case "(Packet -> Action Packet)":
+            return Chain((Call(PRIMS["tcp"]), Call(PRIMS["steer_flow"])))
+        case "CIDR":
+            return Prefix.parse("10.0.0.0/8")
+        case "Word16":
+            return 80
+        case _:
+            return 6
+
+
+def typical_program(prim: Prim) -> Program:
+    """A program that uses one primitive and lets its result be seen in the action."""
+    call = Call(prim, tuple(map(typical, parameters(prim))))
+    match prim.kind:
+        case Kind.ACTION:
+            return Program(Chain((call,)))
+        case Kind.PREDICATE:
+            return Program(Chain((Call(PRIMS["mark"], (6,)), Call(PRIMS["filter"], (call,)))))
+        case Kind.PROPERTY:
+            test = Call(PRIMS["greater"], (call, 60))
+            return Program(Chain((Call(PRIMS["filter"], (test,)),)))
+
+
+EVERY_PRIMITIVE = {prim.name: typical_program(prim) for prim in PRIMS.values()}
+"""A program for each row of the table."""

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pfq.cli.printing.closing import closing_lines, closing_record
+from pfq.engine.statistics import CaptureStatistics, EndpointStatistics, GroupStatistics
+
+NOTHING = GroupStatistics(arrived=0, filtered=0, dropped=0, selected=0, nobody=0, counters=(0,) * 64)
+
+
+def endpoint(delivered: int, lost: int, read: int) -> EndpointStatistics:
+    return EndpointStatistics(delivered + lost, delivered, lost, read, delivered - read)
+
+
+def test_nothing() -> None:
+    assert list(closing_lines(0, CaptureStatistics((NOTHING,), (endpoint(0, 0, 0),)))) == [
+        "0 packets captured",
+        "0 packets received by filter",
+        "0 packets dropped by kernel",
+    ]
+
+
+def test_every_reason() -> None:
+    group = GroupStatistics(arrived=100, filtered=10, dropped=20, selected=70, nobody=5, counters=(0,) * 64)
+    statistics = CaptureStatistics((group,), (endpoint(30, 1, 30), endpoint(32, 2, 29)))
+    assert list(closing_lines(1, statistics)) == [
+        "1 packet captured",
+        "100 packets received by filter",
+        "3 packets dropped by kernel",
+        "  10 not captured: rejected by the filter",
+        "  20 not captured: dropped by the program",
+        "  5 not captured: selected for a class that has no end-point",
+        "  1 dropped by kernel: a ring of end-point 0 was full, its reader was too slow",
+        "  2 dropped by kernel: a ring of end-point 1 was full, its reader was too slow",
+        "  3 not captured: still in the rings of end-point 1 at the end",
+    ]
+
+
+def test_record() -> None:
+    group = GroupStatistics(arrived=4, filtered=1, dropped=1, selected=2, nobody=0, counters=(0,) * 64)
+    assert closing_record(1, CaptureStatistics((group,), (endpoint(1, 1, 1),))) == {
+        "type": "end",
+        "captured": 1,
+        "arrived": 4,
+        "filtered": 1,
+        "dropped": 1,
+        "selected": 2,
+        "nobody": 0,
+        "lost": 1,
+        "endpoints": [{"selected": 2, "delivered": 1, "lost": 1, "read": 1, "waiting": 0}],
+    }
