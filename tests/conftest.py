@@ -6,6 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Tests do not measure time, and every run draws the same examples.
+settings.register_profile("pfq", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("pfq")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

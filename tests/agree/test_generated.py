@@ -38,6 +38,14 @@ def test_every_primitive(prim: Prim, data: st.DataObject, some_frames: list[byte
     compare(example_program(prim, data), some_frames)
 
 
+@settings(SETTINGS, max_examples=40)
+@given(program=programs, some_frames=SOME_FRAMES)
+def test_V2_optimising_changes_nothing(program: Program, some_frames: list[bytes]) -> None:
+    plain, optimal = (NativeProgram(program, level) for level in (0, 3))
+    for frame in some_frames:
+        assert plain.decide(frame) == optimal.decide(frame), (str(program), frame.hex())
+
+
 @pytest.mark.parametrize("hook", [Hook.XDP, Hook.TC_INGRESS], ids=lambda hook: hook.value)
 @settings(SETTINGS, max_examples=40)
 @given(program=programs, some_frames=SOME_FRAMES)

@@ -10,15 +10,20 @@ from root.left import left_since, snapshot
 from root.network import Namespace, Pair, eventually, namespace, veth_pair
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "feature(name): needs a row of pfq.kernel.features")
     os.environ["PFQT_RUN"] = str(os.getpid())  # marks what the tests start; see root.left
 
 
-def pytest_runtest_setup() -> None:
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    from pfq.kernel import features
     from pfq.kernel.privilege import missing_privilege
 
     if why := missing_privilege():
         pytest.skip(why)
+    for mark in item.iter_markers("feature"):
+        if why := features.missing(mark.args[0]):
+            pytest.skip(f"{mark.args[0]}: {why}")
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from click.testing import Result
-from support.rings import FakeRings
 
 from pfq.engine.statistics import CaptureStatistics, EndpointStatistics, GroupStatistics
 from pfq.errors import PfqError, RingClosedError
 from pfq.ring import Reader
+from support.rings import FakeRings
 
 
 class FakeCapture:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pfq.cli.printing.closing import closing_lines, closing_record
 from pfq.errors import UsageError
 
 if TYPE_CHECKING:
-    from pfq.cli.printing.sinks import Sink
-    from pfq.engine.capture import Capture, ClockName
+    from pfq.engine.capture import ClockName
     from pfq.engine.hooks import Direction, HookChoice
     from pfq.lang.program import Program
 
 LONGEST_SNAPLEN = 65_535
-LINK_TYPE = "EN10MB (Ethernet)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +119,7 @@ def command(**options: Any) -> None:
     program = checked(settings)
     assert settings.device is not None
     import pfq
+    from pfq.cli.live import follow  # before packets arrive, because importing takes time
 
     with pfq.capture(
         settings.device,
@@ -170,85 +167,6 @@ def slots(settings: Settings) -> int | None:
     shape = ring_shape(device(settings.device), min(settings.snaplen, LONGEST_SNAPLEN) or None, None)
     wanted = max(1, settings.buffer_kib * 1024 // shape.slot_bytes)
     return min(1 << (wanted.bit_length() - 1), MAX_SLOTS)
-
-
-def follow(capture: Capture, settings: Settings) -> None:
-    """Captures until told to stop; whatever happens, the counts are shown."""
-    from pfq.cli.session import Limits, Session, orders_by_signal
-
-    talk = sys.stdout if settings.as_json and settings.output != "-" else sys.stderr
-    sink = make_sink(capture, settings)
-    announce(capture, settings, talk)
-
-    def report() -> None:
-        write_counts(sink.packets, capture, settings.as_json, talk)
-
-    session = Session(capture, sink, Limits(settings.count, settings.duration), report)
-    try:
-        with orders_by_signal() as orders:
-            session.run(orders)
-    finally:
-        capture.stop()
-        try:
-            sink.close(capture.statistics())
-        finally:
-            report()
-
-
-def make_sink(capture: Capture, settings: Settings) -> Sink:
-    from pfq.cli.printing.sinks import FileSink, LineSink, RecordSink
-
-    if settings.output is not None:
-        from pfq.ring.writer import PcapngWriter
-
-        return FileSink(PcapngWriter(settings.output, capture.device.name, capture.snaplen))
-    from pfq.cli.decode import Decoder, Style
-    from pfq.cli.printing.dumps import dumps
-    from pfq.cli.printing.stamps import stamps
-
-    dump = dumps(settings.hexadecimal, settings.hexadecimal_ascii, settings.ascii)
-    style = Style(
-        link=settings.link,
-        quiet=bool(settings.quiet),
-        verbose=settings.verbose,
-        absolute=settings.absolute,
-        dump=not settings.quiet and dump is None,
-    )
-    if settings.as_json:
-        return RecordSink(Decoder(style), settings.line_buffered)
-    stamp = stamps(1 if settings.clock == "none" else settings.stamp)
-    return LineSink(Decoder(style), stamp, dump, settings.endpoints > 1, settings.line_buffered)
-
-
-def announce(capture: Capture, settings: Settings, talk: Any) -> None:
-    """Says what is captured, and where in the kernel."""
-    if settings.as_json:
-        start = {
-            "type": "start",
-            "device": capture.device.name,
-            "program": settings.program_text(),
-            "endpoints": len(capture),
-            "snaplen": capture.snaplen,
-            "attachment": capture.attachment,
-        }
-        print(json.dumps(start), file=talk, flush=True)
-        return
-    of = f", {len(capture)} end-points" if len(capture) > 1 else ""
-    print(
-        f"listening on {capture.device.name}, link-type {LINK_TYPE}, snapshot length {capture.snaplen} bytes\n"
-        f"{capture.attachment}{of}",
-        file=talk,
-        flush=True,
-    )
-
-
-def write_counts(captured: int, capture: Capture, as_json: bool, talk: Any) -> None:
-    statistics = capture.statistics()
-    if as_json:
-        text = json.dumps(closing_record(captured, statistics))
-    else:
-        text = "\n".join(closing_lines(captured, statistics))
-    print(text, file=talk, flush=True)
 
 
 def list_devices(as_json: bool) -> None:

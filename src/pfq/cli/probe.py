@@ -32,9 +32,13 @@ def command(as_json: bool) -> None:
         return
     print(f"kernel {found['kernel']}; {lacking or 'this process may use eBPF'}")
     if lacking:
-        print("  what needs a privilege is shown as missing below; run `pfq probe` as root for the whole answer")
+        print(
+            "  what only the privileged may ask for is shown as not known; `pfq probe` as root gives the whole answer"
+        )
     print()
-    print_table("Features of the kernel", FEATURE_COLUMNS, [feature_row(feature) for feature in found["features"]])
+    print_table(
+        "Features of the kernel", FEATURE_COLUMNS, [feature_row(feature, not lacking) for feature in found["features"]]
+    )
     print()
     print_table("Devices", DEVICE_COLUMNS, [device_row(device) for device in found["devices"]])
 
@@ -58,15 +62,15 @@ def feature_records() -> list[dict[str, Any]]:
     ]
 
 
-def feature_row(record: dict[str, Any]) -> tuple[str, ...]:
+def feature_row(record: dict[str, Any], sure: bool) -> tuple[str, ...]:
+    """sure: the probes had the privilege they need, so that a failure means something."""
     missing = record["missing"]
-    here = f"no: {missing}" if missing else "yes"
-    return record["name"], record["since"], here, record["needed_for"], record["remedy"] if missing else ""
+    here = "yes" if not missing else f"no: {missing}" if sure else "not known"
+    return record["name"], record["since"], here, record["needed_for"], record["remedy"] if missing and sure else ""
 
 
 def device_records() -> list[dict[str, Any]]:
     from pfq.kernel.devices import devices
-
     from pfq.kernel.xdp_support import xdp_support
 
     told = xdp_support()

@@ -17,7 +17,7 @@ from llvmlite import ir
 
 from pfq.codegen import layouts
 from pfq.codegen.deliver import Delivery
-from pfq.codegen.emit import CodeEmitter, start_action
+from pfq.codegen.emitter import CodeEmitter, start_action
 from pfq.codegen.facts import Facts
 from pfq.codegen.headers import HeaderCode
 from pfq.codegen.hooks import HookCode, KernelWindow, hook_code
@@ -27,9 +27,12 @@ from pfq.codegen.memory import DeviceMemory, RingShape
 from pfq.codegen.places import Places
 from pfq.codegen.settle import Settlement
 from pfq.codegen.spec import Hook, ObjectSpec
+from pfq.errors import TooBigError
 from pfq.lang.program import Program
 
 ENTRY, DELIVER = "pfq", "deliver"
+MAX_LINES = 24_000
+"""Beyond, a jump might reach further than the 32,767 instructions that eBPF can express."""
 
 
 class Clock(Enum):
@@ -123,6 +126,12 @@ class _DeviceCompiler:
         self.places.finish()
         machine = bpf_machine()
         optimal = optimised(self.module, machine)
+        text = str(optimal)
+        if (lines := text.count("\n")) > MAX_LINES:
+            raise TooBigError(
+                f"the program is too large: {lines:,} lines of LLVM IR, of at most {MAX_LINES:,}",
+                hint="split it, or replace long lists of alternatives by a prefix",
+            )
         spec = ObjectSpec(
             elf=machine.emit_object(optimal),
             entry=ENTRY,
@@ -130,7 +139,7 @@ class _DeviceCompiler:
             maps=memory.maps(),
             places=tuple(self.places.spans),
         )
-        return DeviceCode(spec, memory, tuple(self.sets), str(optimal))
+        return DeviceCode(spec, memory, tuple(self.sets), text)
 
     def _memory(self) -> DeviceMemory:
         return DeviceMemory(self.device.cpus, len(self.device.groups), len(self.sets), self.device.rings)

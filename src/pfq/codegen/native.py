@@ -9,7 +9,7 @@ import llvmlite.binding as binding
 from llvmlite import ir
 
 from pfq.codegen import layouts
-from pfq.codegen.emit import CodeEmitter, start_action
+from pfq.codegen.emitter import CodeEmitter, start_action
 from pfq.codegen.facts import Facts
 from pfq.codegen.headers import HeaderCode
 from pfq.codegen.llvm import I8, I64, PTR, host_machine, new_module, optimised, stack_slot
@@ -97,11 +97,14 @@ class ActionRecord(ctypes.LittleEndianStructure):
 
 
 class NativeProgram:
-    """A program compiled for the host. Keep it as long as its function is in use."""
+    """A program compiled for the host. Keep it as long as its function is in use.
 
-    def __init__(self, program: Program) -> None:
+    level  how much LLVM optimises, 0 to 3; it changes the speed and nothing else
+    """
+
+    def __init__(self, program: Program, level: int = 2) -> None:
         machine = host_machine()
-        module = optimised(host_module(program), machine)
+        module = optimised(host_module(program), machine, level)
         self._engine = binding.create_mcjit_compiler(module, machine)
         self._engine.finalize_object()
         self.address = self._engine.get_function_address(ENTRY)

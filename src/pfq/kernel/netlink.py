@@ -6,6 +6,7 @@ show the program of a BPF filter.
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections.abc import Iterator
@@ -112,6 +113,17 @@ class Netlink:
         """The messages of the next datagram; blocks."""
         for _, message in _split(self.socket.recv(_BUFFER_BYTES)):
             yield message
+
+    def discard(self) -> None:
+        """Throws away what has been received and not read."""
+        while True:
+            try:
+                self.socket.recv(_BUFFER_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:  # some was lost before: no matter
+                    raise
 
     def close(self) -> None:
         self.socket.close()

@@ -95,10 +95,10 @@ def refusal(what: str, number: int, hint: str | None = None, said: str = "") -> 
 
 
 def _classify(what: str, number: int, hint: str | None, said: str) -> PfqError:
-    from pfq.kernel.privilege import missing_privilege
+    from pfq.kernel.privilege import HINT, missing_privilege
 
     if number in (errno.EPERM, errno.EACCES) and (why := missing_privilege()):
-        return NoPrivilegeError(f"{what} needs the right to use eBPF: {why}", hint="run as root")
+        return NoPrivilegeError(f"{what} needs the right to use eBPF: {why}", hint=HINT)
     reason = f"{what} failed: {os.strerror(number)} ({errno.errorcode.get(number, number)})"
     if said:
         reason += f"; the kernel says: {said}"

@@ -99,7 +99,11 @@ class Watch:
             yield from self._catch_up()
 
     def _catch_up(self) -> Iterator[Event]:
-        """Events were lost because nobody read them in time: compare with a fresh list."""
+        """Events were lost because nobody read them in time: compare with a fresh list.
+
+        The events that were not lost are older than the list and would take us back.
+        """
+        self._news.discard()
         now = {device.index: device for device in devices.dump(self._asker)}
         for index in self._known.keys() - now.keys():
             yield from self._left(index, Change.GONE)

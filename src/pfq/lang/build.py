@@ -15,7 +15,7 @@ from pfq.errors import LiteralError, ProgramError, RangeError, TooBigError, Type
 from pfq.lang.lexer import address_fault
 from pfq.lang.limits import MAX_CALLS, MAX_DEPTH
 from pfq.lang.operators import LOGIC
-from pfq.lang.prims.table import Kind, Prim
+from pfq.lang.prims.table import Kind, Prim, Table
 from pfq.lang.program import Call, Chain, Prefix, Value
 from pfq.lang.typeparser import type_of
 from pfq.lang.types import (
@@ -67,6 +67,27 @@ def signature(text: str) -> tuple[tuple[Type, ...], Type]:
 
 def parameter_types(prim: Prim) -> tuple[Type, ...]:
     return signature(prim.type)[0]
+
+
+def counterpart(name: str, want: Type, table: Table) -> str | None:
+    """The filter of a predicate, or the predicate of a filter, that takes the same arguments."""
+    if name not in table or want not in (ACTION, PREDICATE):
+        return None
+    bare = name.removeprefix("is_").removeprefix("has_")
+    takes, _ = signature(table[name].type)
+    for other in (bare, f"is_{bare}", f"has_{bare}"):
+        if other in table and signature(table[other].type) == (takes, want):
+            return other
+    return None
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
+
+
+def given(count: int) -> str:
+    """ "1 is given", "none is given", "2 are given" """
+    return f"{count or 'none'} {'are' if count > 1 else 'is'} given"
 
 
 def slot(prim: Prim, index: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pfq.errors import InternalError, MainError
+from pfq.errors import InternalError, LexicalError, MainError, ParseError
 from pfq.lang.build import Term
 from pfq.lang.evaluate import Result, evaluate_module
 from pfq.lang.faults import Faults
@@ -44,7 +44,7 @@ def _compiled(source: Source, path: Path | None, table: Table | None) -> Program
     for module in loader.modules:
         types[module] = infer_module(module, types, table, faults)
         values[module] = evaluate_module(module, values, table, faults)
-    if "main" not in types[main]:
+    if "main" not in types[main] and not faults.include(LexicalError, ParseError):
         _report_missing_main(main, faults)
     faults.check()
     term = values[main]["main"]
@@ -57,8 +57,7 @@ def _report_missing_main(module: Module, faults: Faults) -> None:
     definitions = module.file.definitions.order
     end = Span(module.source, 0, 0)
     if not definitions:
-        if not faults:
-            faults.add(MainError("the program is empty", end, "the program that passes every packet is `unit`"))
+        faults.add(MainError("the program is empty", end, "the program that passes every packet is `unit`"))
         return
     last = max(definitions, key=lambda definition: definition.span.start)
     faults.add(MainError("there is no `main`", last.span, f"add a line such as `main = {last.name}`"))

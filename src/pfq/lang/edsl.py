@@ -11,8 +11,19 @@ from operator import index
 from typing import Any, Final, NoReturn
 
 from pfq.errors import ArityError, TypeMismatchError, UsageError
-from pfq.lang.build import Scalar, Term, call, checked, composed, parameter_types, slot, term_of
-from pfq.lang.compile import compile_text
+from pfq.lang.build import (
+    Scalar,
+    Term,
+    call,
+    checked,
+    composed,
+    counterpart,
+    given,
+    parameter_types,
+    plural,
+    slot,
+    term_of,
+)
 from pfq.lang.constants import CONSTANTS
 from pfq.lang.prims.table import Prim, Table
 from pfq.lang.program import Call, Chain, Prefix, Program, Value
@@ -97,10 +108,17 @@ class Expression(_Operand):
         hint = None
         if want == ACTION and self.term.type == PREDICATE:
             hint = f"write `keep({self})`"
+        elif self.term.type == ACTION:
+            hint = self._as_predicate(want)
         elif self.term.type == PROPERTY:
             hint = f"compare it with a number: `{self} < 64`"
         message = f"{where} must be {described(want)}, but `{self}` is {described(self.term.type)}"
         raise TypeMismatchError(message, None, hint)
+
+    def _as_predicate(self, want: Con) -> str | None:
+        calls = self.term.value.calls if isinstance(self.term.value, Chain) else ()
+        other = counterpart(calls[0].prim.name, want, self._table) if len(calls) == 1 else None
+        return f"write `{other}`" if other else None
 
     def __eq__(self, other: object) -> Any:
         if self.term.type == PROPERTY:
@@ -138,7 +156,7 @@ class Function(_Operand):
     def __call__(self, *arguments: object) -> Expression:
         kinds = parameter_types(self.prim)
         if len(arguments) != len(kinds):
-            raise ArityError(f"{self._wants()}, but {len(arguments)} {'is' if len(arguments) == 1 else 'are'} given")
+            raise ArityError(f"{self._wants()}, but {given(len(arguments))}")
         values = [
             _argument(value, kind, f"{slot(self.prim, at)} of `{self.prim.name}`")
             for at, (value, kind) in enumerate(zip(arguments, kinds, strict=True))
@@ -146,8 +164,7 @@ class Function(_Operand):
         return Expression(call(self.prim, values), self._table)
 
     def _wants(self) -> str:
-        count = len(parameter_types(self.prim))
-        return f"`{self.prim.name}` needs {count} argument{'s' * (count > 1)}"
+        return f"`{self.prim.name}` needs {plural(len(parameter_types(self.prim)), 'argument')}"
 
     def _as(self, want: Con, where: str) -> NoReturn:
         raise ArityError(self._wants(), None, f"its type is `{self.prim.type}`")
@@ -183,6 +200,8 @@ def to_program(source: Program | Expression | Chain | str) -> Program:
         case Chain():
             return Program(source)
         case str():
+            from pfq.lang.compile import compile_text
+
             return compile_text(source)
         case _:
             return Program(_action(source, "a program"))

@@ -10,7 +10,7 @@ from pfq.source import Span
 
 
 class Faults:
-    """Collects the errors of all stages; one error for each place and sentence."""
+    """Collects the errors of all stages, the first one at each place: others there follow from it."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, int, str], ProgramError] = {}
@@ -18,9 +18,13 @@ class Faults:
     def __len__(self) -> int:
         return len(self._found)
 
+    def include(self, *classes: type[ProgramError]) -> bool:
+        """Whether an error of one of these classes was found."""
+        return any(isinstance(fault, classes) for fault in self._found.values())
+
     def add(self, fault: ProgramError) -> None:
         """Notes an error; raises them all when there are so many that more would not help."""
-        self._found.setdefault((*_place(fault.span), fault.message), fault)
+        self._found.setdefault((*_place(fault.span), "" if fault.span else fault.message), fault)
         if len(self._found) >= MAX_FAULTS:
             more = ProgramError(f"there are {MAX_FAULTS} errors or more; these are the first found")
             raise ProgramErrors((*self._sorted(), more))

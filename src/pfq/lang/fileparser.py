@@ -96,7 +96,8 @@ class _Files(Expressions):
         """One definition or signature of a block."""
         start = self.token
         if start.kind is not Kind.NAME or "." in start.text:
-            self.fail("a definition begins with a name", None, "write `name = …`")
+            capital = "names begin with a small letter" if start.kind is Kind.CONSTRUCTOR else "write `name = …`"
+            self.fail("a definition begins with a name", None, capital)
         if self.tokens[self.at + 1].text in ("::", ","):
             self.signature(items)
         else:
@@ -198,7 +199,8 @@ class _Files(Expressions):
         module = self.token
         if module.kind is not Kind.CONSTRUCTOR:
             hint = "module names begin with a capital letter: `import Lib.Filter` reads Lib/Filter.pfq"
-            self.faults.add(ImportFailedError(f"{named(module)} is not the name of a module", self.here(), hint))
+            message = "`import` names no module" if self.ended() else f"{named(module)} is not the name of a module"
+            self.faults.add(ImportFailedError(message, self.here(), hint))
             raise Skip
         self.advance()
         qualified = self.word("qualified") or qualified

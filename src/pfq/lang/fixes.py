@@ -14,11 +14,24 @@ UNSUPPORTED: Final = {
 }
 """Words of other languages that begin what this one does not have."""
 
+_SIGNS: Final = {
+    "!": "write `not`",
+    "~": "write `not`",
+    "?": "choose with `if … then … else …`",
+    ":": "conditions are written `if … then … else …`, and signatures `name :: Type`",
+    "/": "there is no division; an address and its length are one word, as in `10.0.0.0/8`",
+    ".": "to do one after the other write `>->`",
+    "**": "multiply with `*`",
+    "%": "constants are computed with `+`, `-` and `*` only",
+}
+
 _CLOSERS: Final = frozenset({")", "]", ",", "then", "else", "in"})
 
 
 def named(token: Token) -> str:
     """A word as it is called in a sentence."""
+    if token.text == "`":
+        return "a backtick"
     match token.kind:
         case Kind.END:
             return "the end of the program"
@@ -34,7 +47,7 @@ def unexpected(token: Token) -> tuple[str, str | None]:
         case "=":
             return message, "a definition is written `name parameters = …`; to compare write `.==`"
         case "<-":
-            return message, "actions return nothing: write one step of the `do` block a line"
+            return message, "actions return nothing: a step of a `do` block is an action alone"
         case "::":
             return message, "a signature stands on its own line, `name :: Type`"
         case ")" | "]":
@@ -45,11 +58,14 @@ def unexpected(token: Token) -> tuple[str, str | None]:
             return message, "lists are written `[a, b]`; arguments stand side by side: `when is_tcp drop`"
         case "where":
             return message, "`where` follows the body of a definition"
+    if token.first and token.column > 1:
+        return message, "a line of a block begins below the first line of the block"
     return message, _comment(token)
 
 
 def unknown_operator(token: Token) -> tuple[str, str | None]:
-    return f"unknown operator {named(token)}", _comment(token) or did_you_mean(token.text, OPERATORS)
+    hint = _comment(token) or _SIGNS.get(token.text) or did_you_mean(token.text, OPERATORS)
+    return f"unknown operator {named(token)}", hint
 
 
 def _comment(token: Token) -> str | None:
@@ -61,12 +77,13 @@ def missing_operand(token: Token, before: Token, *, first: bool) -> tuple[str, s
 
     The third part is the word to point at.
     """
-    if first and token.text in _CLOSERS:
+    if _comment(token) or (first and token.text in _CLOSERS):
         return *unexpected(token), token
     if token.kind is Kind.KEYWORD and token.text in ("import", "module"):
-        return f"{named(token)} does not belong here", "imports stand at the beginning of the file", token
+        hint = "a file begins with `module Name where`, if at all, and then the imports"
+        return f"{named(token)} does not belong here", hint, token
     if token.kind is Kind.OPERATOR and before.kind is Kind.OPERATOR and before.text not in ("=", "->", "\\"):
-        return f"an expression is missing between `{before.text}` and {named(token)}", None, token
+        return f"an expression is missing between {named(before)} and {named(token)}", None, token
     if token.kind in (Kind.NEXT, Kind.CLOSE, Kind.END) or token.text in _CLOSERS:
         return f"an expression is missing after {named(before)}", None, before
-    return f"an expression is missing before {named(token)}", _comment(token), token
+    return f"an expression is missing before {named(token)}", None, token

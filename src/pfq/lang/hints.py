@@ -6,8 +6,9 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from pfq.errors import ArityError, MainError, ProgramError, TypeMismatchError
+from pfq.lang.build import counterpart, given, plural
 from pfq.lang.prims.table import Table
-from pfq.lang.syntax import Address, Apply, Expr, If, Name, Number, Text
+from pfq.lang.syntax import Address, Apply, Expr, If, Infix, Lambda, Name, Number, Text
 from pfq.lang.types import (
     ACTION,
     NUMBERS,
@@ -59,10 +60,6 @@ def quoted(expr: Expr) -> str:
     return f"`{text}`" if text and len(text) <= LONGEST_QUOTE else "this"
 
 
-def plural(count: int, noun: str) -> str:
-    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
-
-
 def argument_slot(expr: Apply, index: int, whole: Type) -> str:
     """A parameter as it is called in a sentence: "argument 1 of `when`"."""
     number = "the argument" if len(parameters(whole)[0]) == 1 else f"argument {index + 1}"
@@ -74,6 +71,9 @@ def mismatch(expr: Expr, found: Type, want: Type, slot: str, table: Table) -> Pr
     kinds, final = parameters(found)
     if isinstance(want, Var) and want.allowed is None:
         return TypeMismatchError(f"the type of {quoted(expr)} would contain itself", expr.span)
+    if isinstance(expr, Lambda) and isinstance(want, Con):
+        hint = "packets have no name in a program: write `ip` instead of `\\p -> ip p`"
+        return TypeMismatchError(f"{slot} must be {described(want)}, but this is a function", expr.span, hint)
     if kinds and _same(final, want):
         return too_few_arguments(expr, kinds)
     fault = MainError if slot == "`main`" else TypeMismatchError
@@ -131,14 +131,8 @@ def _is_number(kind: Type) -> bool:
 def _counterpart(expr: Expr, want: Type, table: Table) -> str | None:
     """The same with the filter of a predicate, or the predicate of a filter: `is_tcp` and `tcp`."""
     function = expr.function if isinstance(expr, Apply) else expr
-    if not isinstance(function, Name) or function.name not in table:
-        return None
-    bare = function.name.removeprefix("is_").removeprefix("has_")
-    takes = table[function.name].type.rpartition("Packet -> ")[0]
-    for name in (bare, f"is_{bare}", f"has_{bare}"):
-        if name in table and table[name].type in (f"{takes}{want.name}" if isinstance(want, Con) else "", ""):
-            return f"{name}{_arguments(expr)}"
-    return None
+    name = counterpart(function.name, want, table) if isinstance(function, Name) else None
+    return f"{name}{_arguments(expr)}" if name else None
 
 
 def _arguments(expr: Expr) -> str:
@@ -149,8 +143,12 @@ def _arguments(expr: Expr) -> str:
 
 
 def _text(expr: Expr) -> str:
-    text = " ".join(expr.span.text.split())
-    return text if len(text) <= LONGEST_QUOTE else "…"
+    return _short(expr.span.text)
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 2 * LONGEST_QUOTE else "…"
 
 
 def _sample(kind: Type) -> str:
@@ -164,13 +162,14 @@ def _sample(kind: Type) -> str:
 
 def too_few_arguments(expr: Expr, kinds: Sequence[Type]) -> ArityError:
     """A function without all its arguments where its result is wanted; `kinds` are those it still needs."""
-    given = len(expr.arguments) if isinstance(expr, Apply) else 0
-    needed = given + len(kinds)
+    count = len(expr.arguments) if isinstance(expr, Apply) else 0
     function = expr.function if isinstance(expr, Apply) else expr
     types = ", ".join(shown(kind) for kind in kinds)
-    more = f", but {given} {_are(given)} given" if given else f" ({types})"
+    more = f", but {given(count)}" if count else f" ({types})"
     example = " ".join([_text(expr), *map(_sample, kinds)])
-    return ArityError(f"{quoted(function)} needs {plural(needed, 'argument')}{more}", expr.span, f"as in `{example}`")
+    return ArityError(
+        f"{quoted(function)} needs {plural(count + len(kinds), 'argument')}{more}", expr.span, f"as in `{example}`"
+    )
 
 
 def too_many_arguments(expr: Apply, index: int, whole: Type) -> ArityError:
@@ -180,8 +179,7 @@ def too_many_arguments(expr: Apply, index: int, whole: Type) -> ArityError:
     span = extra.span.to(expr.arguments[-1].span)
     if isinstance(expr.function, Number | Text):
         return ArityError(f"{quoted(expr.function)} is not a function", expr.span)
-    given = len(expr.arguments)
-    message = f"{quoted(expr.function)} takes {plural(len(kinds), 'argument')}, but {given} {_are(given)} given"
+    message = f"{quoted(expr.function)} takes {plural(len(kinds), 'argument')}, but {given(len(expr.arguments))}"
     hint = _either(expr, final) if isinstance(extra, Number | Text | Address) else _join(expr, index, final)
     return ArityError(message, span, hint)
 
@@ -193,10 +191,6 @@ def _either(expr: Apply, final: Type) -> str | None:
         return None
     joined = f"par ({calls[0]}) ({calls[1]})" if final == ACTION else f"{calls[0]} .||. {calls[1]}"
     return f"for either of them write `{joined}`"
-
-
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
 
 
 def _join(expr: Apply, index: int, final: Type) -> str | None:
@@ -211,14 +205,29 @@ def _join(expr: Apply, index: int, final: Type) -> str | None:
     return f"to join them write `{joined}`" if len(joined) <= 2 * LONGEST_QUOTE else f"join them with `{operator}`"
 
 
-def actions_joined(operator: Name, operands: Sequence[Expr]) -> TypeMismatchError:
-    """Actions stand where an operator wants predicates."""
+def action_joined(expr: Infix, found: Sequence[Type], last: Type) -> TypeMismatchError | None:
+    """Actions joined by an operator on predicates, or `filter p .&&. q` without brackets.
+
+    found  types of the operands
+    last   type of the last argument of the first operand
+    """
+    operator = expr.rest[0][0]
+    operands = [expr.first, *(operand for _, operand in expr.rest)]
+    if isinstance(expr.first, Apply) and all(kind == PREDICATE for kind in (last, *found[1:])):
+        source, start = expr.span.source.text, expr.first.arguments[-1].span.start
+        whole = f"{source[expr.first.span.start : start]}({source[start : operands[-1].span.end]})"
+        message = f"{quoted(expr.first)} is an action, which `{operator.name}` cannot join with a predicate"
+        return TypeMismatchError(message, expr.first.span, f"put brackets around the predicate: `{_short(whole)}`")
+    return _actions_joined(operator, operands) if all(kind == ACTION for kind in found) else None
+
+
+def _actions_joined(operator: Name, operands: Sequence[Expr]) -> TypeMismatchError:
     texts = [_text(operand) for operand in operands]
     hint = None
     if operator.name == ".||." and len(texts) == 2:
-        hint = f"what passes one or the other: `par {' '.join(map(_argument, operands))}`"
+        hint = f"to pass what either of them passes write `par {' '.join(map(_argument, operands))}`"
     if operator.name == ".&&.":
-        hint = f"one after the other: `{' >-> '.join(texts)}`"
+        hint = f"to do one after the other write `{' >-> '.join(texts)}`"
     return TypeMismatchError(f"`{operator.name}` joins predicates, but these are actions", operator.span, hint)
 
 
@@ -227,20 +236,16 @@ def _argument(expr: Expr) -> str:
     return text if isinstance(expr, Name) or text.startswith("(") else f"({text})"
 
 
-def infix_word(expr: Apply, index: int, *, last: bool) -> TypeMismatchError | None:
-    """`is_tcp and is_udp`: a function of two predicates written between them.
-
-    last: all that follows belongs to the right one
-    """
+def infix_word(expr: Apply, index: int, *, actions: bool) -> TypeMismatchError | None:
+    """`is_tcp and is_udp`: a function of two predicates written between them, or even between actions."""
     word = expr.arguments[index]
     if not isinstance(word, Name) or word.name not in _INFIX_WORDS or index + 1 == len(expr.arguments):
         return None
-    left = expr.arguments[index - 1] if index else expr.function
-    right = expr.arguments[index + 1]
-    end = (expr if last else right).span.end
-    joined = f"{_text(left)} {_INFIX_WORDS[word.name]} {expr.span.source.text[right.span.start : end]}"
-    message = f"`{word.name}` does not stand between predicates"
-    return TypeMismatchError(message, word.span, f"write `{' '.join(joined.split())}`")
+    if actions:
+        hint = "to do one after the other write `>->`; to pass what either passes write `par … …`"
+        return TypeMismatchError(f"`{word.name}` does not stand between actions", word.span, hint)
+    hint = f"between predicates write `{_INFIX_WORDS[word.name]}`"
+    return TypeMismatchError(f"`{word.name}` does not stand between predicates", word.span, hint)
 
 
 def missing_brackets(expr: Apply, index: int, kinds: Sequence[Type]) -> ArityError:
@@ -255,8 +260,7 @@ def missing_brackets(expr: Apply, index: int, kinds: Sequence[Type]) -> ArityErr
 
 def too_many_parameters(names: Sequence[Name], kinds: Sequence[Type], slot: str) -> ArityError:
     span = names[len(kinds)].span.to(names[-1].span)
-    given = plural(len(names), "parameter")
-    return ArityError(f"{slot} has {given}, but its type has {len(kinds) or 'none'}", span)
+    return ArityError(f"{slot} has {plural(len(names), 'parameter')}, but its type has {len(kinds) or 'none'}", span)
 
 
 def is_swapped(left: Type, right: Type, want_left: Type) -> bool:
@@ -283,7 +287,8 @@ def for_unknown_name(name: Name, known: Collection[str], want: Type | None) -> s
     if name.full.lower() in known:
         return f"write `{name.full.lower()}`"
     near = [other for other in known if abs(len(other) - len(name.full)) <= NEAR_LENGTH]
-    hint = did_you_mean(name.full, near[:MOST_NAMES])
+    swapped = next((other for other in near if sorted(other) == sorted(name.full)), None)
+    hint = did_you_mean(name.full, near[:MOST_NAMES]) or (f"did you mean `{swapped}`?" if swapped else None)
     if hint is None and want is not None and _is_text(want):
         return f'text stands in double quotes: "{name.full}"'
     return hint

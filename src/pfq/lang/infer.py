@@ -272,9 +272,11 @@ class _Checker(Unifier):
             kind = ACTION if operator.power == COMPOSE_POWER else PREDICATE
         operands = [expr.first, *(operand for _, operand in expr.rest)]
         found = [pruned(self.infer(operand, scope)) for operand in operands]
-        if kind == PREDICATE and all(each == ACTION for each in found):
-            self.faults.add(hints.actions_joined(expr.rest[0][0], operands))
-            return ERROR
+        if kind == PREDICATE and found[0] == ACTION:
+            last = self.infer(expr.first.arguments[-1], scope) if isinstance(expr.first, Apply) else ERROR
+            if (fault := hints.action_joined(expr, found, last)) is not None:
+                self.faults.add(fault)
+                return ERROR
         self.fit(expr.first, found[0], kind, f"what stands before `{operator.text}`")
         for (name, operand), each in zip(expr.rest, found[1:], strict=True):
             self.fit(operand, each, kind, f"what follows `{name.name}`")
@@ -323,7 +325,7 @@ class _Checker(Unifier):
         argument = expr.arguments[index]
         want = pruned(kind.parameter) if isinstance(kind, Fun) else None
         if not isinstance(want, Fun | Var):
-            fault = hints.infix_word(expr, index, last=want is None)
+            fault = hints.infix_word(expr, index, actions=kind == ACTION)
             if fault is not None:
                 return fault
         if want is None:

@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Final
 
 from pfq.errors import ArityError, InternalError, JsonFormError, ProgramError, TypeMismatchError, UnknownNameError
-from pfq.lang.build import Scalar, Term, call, checked, composed, parameter_types, slot
+from pfq.lang.build import Scalar, Term, call, checked, composed, given, parameter_types, plural, slot
 from pfq.lang.faults import Faults
 from pfq.lang.limits import MAX_CALLS, MAX_ITEMS, MAX_SOURCE
 from pfq.lang.prims.table import Kind, Prim, Table
@@ -73,13 +73,18 @@ def _argument(value: Value, kind: Type, out: list[dict[str, Any]]) -> dict[str, 
             _write_chain(value, out)
             return {"argType": "Fun", "argValue": index}
         case tuple() if isinstance(kind, List):
-            return {"argType": f"[{_type_name(kind.item)}]", "argValue": [_scalar(item, kind.item) for item in value]}
+            return {
+                "argType": f"[{_type_name(kind.item, value)}]",
+                "argValue": [_scalar(item, kind.item) for item in value],
+            }
         case _:
-            return {"argType": _type_name(kind), "argValue": _scalar(value, kind)}
+            return {"argType": _type_name(kind, value), "argValue": _scalar(value, kind)}
 
 
-def _type_name(kind: Type) -> str:
+def _type_name(kind: Type, value: Value) -> str:
     assert isinstance(kind, Con)
+    if kind.name[0].islower():  # any type
+        return "String" if isinstance(value, str) else "CIDR" if isinstance(value, Prefix) else "Int64"
     return "Int" if kind.name == "CInt" else kind.name
 
 
@@ -143,7 +148,7 @@ class _Reader:
     def __init__(self, entries: list[Any], table: Table) -> None:
         self.entries = entries
         self.table = table
-        self.faults = Faults()
+        self.faults: list[tuple[int, ProgramError]] = []
         self.descriptors: dict[int, _Descriptor] = {}
         self.terms: dict[int, Term] = {}
         self.reached: set[int] = set()
@@ -158,7 +163,10 @@ class _Reader:
         main = self.chain(0)
         if main is not None:
             self.check_reached()
-        self.faults.check()
+        found = Faults()
+        for _, each in sorted(self.faults, key=lambda noted: noted[0]):
+            found.add(each)
+        found.check()
         if main is None or not isinstance(main.value, Chain):
             raise InternalError("a JSON form without mistakes has no value")
         return main.value
@@ -166,7 +174,7 @@ class _Reader:
     def note(self, index: int, fault: ProgramError) -> None:
         if fault.message:
             fault.message = f"descriptor {index}: {fault.message}"
-            self.faults.add(fault)
+            self.faults.append((index, fault))
 
     def check_reached(self) -> None:
         for index in range(len(self.entries)):
@@ -186,8 +194,8 @@ class _Reader:
         symbol = entry["funSymbol"]
         if symbol not in self.table:
             raise UnknownNameError(f"unknown function `{symbol[:40]}`", None, did_you_mean(symbol, self.table.names()))
-        given = [argument for argument in arguments if argument is not None]
-        return _Descriptor(index, self.table[symbol], given, self.link(index, entry.get("funLink")))
+        present = [argument for argument in arguments if argument is not None]
+        return _Descriptor(index, self.table[symbol], present, self.link(index, entry.get("funLink")))
 
     def link(self, index: int, link: Any) -> int | None:
         if type(link) is not int or not (link == -1 or index < link <= len(self.entries)):
@@ -198,7 +206,8 @@ class _Reader:
         prim = descriptor.prim
         kinds = parameter_types(prim)
         if len(descriptor.arguments) != len(kinds):
-            raise ArityError(f"`{prim.name}` takes {len(kinds)} arguments, but {len(descriptor.arguments)} are given")
+            wants = f"`{prim.name}` needs {plural(len(kinds), 'argument')}"
+            raise ArityError(f"{wants}, but {given(len(descriptor.arguments))}")
         if prim.kind is not Kind.ACTION and descriptor.link is not None:
             raise JsonFormError(f"`{prim.name}` is a {prim.kind.value}, which has no successor", None, _LINK_HINT)
         values = []

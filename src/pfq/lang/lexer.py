@@ -51,6 +51,7 @@ class Token(NamedTuple):
 
 KEYWORDS: Final = frozenset({"do", "let", "in", "where", "if", "then", "else", "import", "module"})
 TAB: Final = 8
+BYTE_ORDER_MARK: Final = "\ufeff"
 MAX_NUMBER: Final = (1 << 64) - 1
 
 _SYMBOL = r"[!#$%&*+./<=>?@^|~:\-]"
@@ -105,7 +106,7 @@ class _Lexer:
         self.first = True
 
     def run(self) -> list[Token]:
-        at, match, tokens = 0, _WORD.match, self.tokens
+        at, match, tokens = len(BYTE_ORDER_MARK) * self.text.startswith(BYTE_ORDER_MARK), _WORD.match, self.tokens
         text, size = self.text, len(self.text)
         while at < size:
             found = match(text, at)

@@ -228,7 +228,7 @@ class Expressions(Words):
             token = self.token
             if token.kind in _ATOMS or (token.text in ("(", "[") and token.kind is Kind.BRACKET):
                 arguments.append(self.atom())
-            elif arguments and self.negative() and self.before().end < token.start:
+            elif not isinstance(function, Number) and self.negative() and self.before().end < token.start:
                 arguments.append(self.number())
             elif (token.text == "do" and token.kind is Kind.KEYWORD) or token.text == "\\":
                 arguments.append(self.operand())
@@ -339,7 +339,7 @@ class Expressions(Words):
             return Wrong(self.since(word.start), test)
         then = self.expression()
         if not self.is_("else"):
-            hint = "write `else unit` to do nothing, or `when … …` instead of `if`"
+            hint = "write `else unit` to do nothing otherwise"
             self.report("this `if` has no `else`", self.span(word), hint)
             return If(test, then, Wrong(then.span), self.since(word.start))
         self.advance()

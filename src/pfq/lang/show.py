@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from pfq.lang.build import parameter_types
 from pfq.lang.operators import COMPOSE_POWER, INFIX_OF, LOGIC, Operator
 from pfq.lang.program import Call, Chain, Prefix, Program, Value
-from pfq.lang.types import IPV4, List, Type
+from pfq.lang.types import BOOL, IPV4, List, Type
 
 _ATOM = 100
 
@@ -78,6 +78,8 @@ def _argument(value: Value, kind: Type) -> str:
         case int():
             if kind == IPV4:
                 return str(IPv4Address(value))
+            if kind == BOOL:
+                return str(bool(value))
             return str(value) if value >= 0 else f"({value})"
 
 

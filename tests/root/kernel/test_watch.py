@@ -67,6 +67,8 @@ def test_D6_renamed_mtu_promiscuous(netns_pair: Pair, seen: Collected) -> None:
     assert seen.next() == (Change.PROMISCUOUS, name, name)
     link(netns_pair, "set", name, "promisc", "off")
     assert seen.next() == (Change.PROMISCUOUS, name, name)
+    link(netns_pair, "set", name, "down")
+    assert seen.next() == (Change.DOWN, name, name)
     link(netns_pair, "set", name, "name", "other")
     assert seen.next() == (Change.RENAMED, name, "other")
 
@@ -118,10 +120,9 @@ def test_lost_events_are_made_up_for(netns_pair: Pair) -> None:
             link(netns_pair, "set", netns_pair.dev_b, "mtu", str(mtu))
         link(netns_pair, "set", "extra", "name", "late")
         collected = Collected(watch)
-        found = {collected.next() for _ in range(2)}
-        while not collected.events.empty():
-            found.add(collected.next())
+        changes = {collected.next() for _ in range(2)}
         watch.stop()
         collected.thread.join()
         known = {device.name: device.mtu for device in watch._known.values()}
+    assert changes == {(Change.MTU, "pfqt-b", "pfqt-b"), (Change.NEW, "late", "late")}
     assert known == {"lo": 65536, "pfqt-b": 1319, "late": 1500}

@@ -208,7 +208,7 @@ def send_when_read(fake: FakeCapture, *numbers: int) -> None:
             time.sleep(0.01)
         for number in numbers:
             os.kill(os.getpid(), number)
-            time.sleep(0.5)
+            time.sleep(0.3)
 
     threading.Thread(target=send, daemon=True).start()
 
@@ -251,18 +251,21 @@ REFUSED = {
         "it comes with the reading of capture files\n"
         "  hint: say it in the program, for example -P 'tcp >-> port 443'\n",
     ),
-    "no device": (["-c", "1"], "error[PFQ201]: which device?\n  hint: give it with -i; `pfq capture -D` lists the devices\n"),
+    "no device": (
+        ["-c", "1"],
+        "error[PFQ201]: which device?\n  hint: give it with -i; `pfq capture -D` lists the devices\n",
+    ),
     "two programs": (
         ["-i", "v1", "-P", "ip", "-F", "x.pfq"],
-        "error[PFQ201]: give a file or a program, one of them\n  hint: edge.pfq, for example, or -P 'ip >-> steer_flow'\n",
+        "error[PFQ201]: give a file or a program, one of them\n",
     ),
     "wrong program": (
         ["-i", "v1", "-P", "ip >-> steer_flwo"],
         "error[PFQ103]: unknown name `steer_flwo`\n",
     ),
     "no such file": (["-i", "v1", "-F", "none.pfq"], "error[PFQ203]: "),
-    "count": (["-i", "v1", "-c", "0"], "error[PFQ201]: Invalid value for '-c' / '--count': 0 is not in the range x>=1\n"),
-    "option": (["-i", "v1", "-j"], ""),
+    "count": (["-i", "v1", "-c", "0"], "error[PFQ201]: Invalid value for '-c' / '--count': 0 is not in the range"),
+    "option": (["-i", "v1", "--offline"], "error[PFQ201]: No such option '--offline'"),
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ def closing_lines(captured: int, statistics: CaptureStatistics) -> Iterator[str]
     yield counted(captured, "captured")
     yield counted(statistics.arrived, "received by filter")
     yield counted(statistics.lost, "dropped by kernel")
-    for number, why in reasons(statistics):
+    for number, why in reasons(captured, statistics):
         if number:
             yield f"  {number} {why}"
 
@@ -24,7 +24,7 @@ def counted(number: int, what: str) -> str:
     return f"{number} packet{'' if number == 1 else 's'} {what}"
 
 
-def reasons(statistics: CaptureStatistics) -> Iterator[tuple[int, str]]:
+def reasons(captured: int, statistics: CaptureStatistics) -> Iterator[tuple[int, str]]:
     group = statistics.groups[0]
     yield group.filtered, "not captured: rejected by the filter"
     yield group.dropped, "not captured: dropped by the program"
@@ -33,6 +33,8 @@ def reasons(statistics: CaptureStatistics) -> Iterator[tuple[int, str]]:
         of = f" of end-point {i}" if len(statistics.endpoints) > 1 else ""
         yield endpoint.lost, f"dropped by kernel: a ring{of} was full, its reader was too slow"
         yield endpoint.waiting, f"not captured: still in the rings{of} at the end"
+    read = sum(endpoint.read for endpoint in statistics.endpoints)
+    yield read - captured, "not captured: read, but the output ended"
 
 
 def closing_record(captured: int, statistics: CaptureStatistics) -> dict[str, Any]:

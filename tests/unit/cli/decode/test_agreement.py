@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,10 @@ STYLES = {
 def frames_of(path: Path) -> list[Case]:
     """Ethernet frames with their length on the wire, up to where the file is damaged."""
     found: list[Case] = []
-    try:
-        found += [(frame.data, frame.len) for frame in read_frames(path) if frame.link_type == ETHERNET]
-    except FileFormatError:
-        pass
+    with suppress(FileFormatError):
+        for frame in read_frames(path):
+            if frame.link_type == ETHERNET:
+                found.append((frame.data, frame.len))  # noqa: PERF401 - those before the damage count
     return found
 
 

@@ -10,7 +10,6 @@ from support.packets import ether, ip4, ip6, llc, tcp, udp, vlan
 
 from pfq.cli.decode import Decoder, Style
 from pfq.cli.decode.line import MAX_DEPTH
-from pfq.cli.decode.tcp import MAX_FLOWS
 
 LINK = "0a:0b:0c:0d:0e:0f > 01:02:03:04:05:06, "
 
@@ -100,12 +99,13 @@ class TestSequenceNumbers:
         shown = self.conversation(Decoder(), (0xFFFFFFFA, 500), (4, 500))
         assert shown == ["seq 4294967290:4, ack 500", "seq 10:20, ack 1"]
 
-    def test_the_table_is_bounded(self) -> None:
+    def test_the_table_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("pfq.cli.decode.tcp.MAX_FLOWS", 50)
         decoder = Decoder()
-        for i in range(MAX_FLOWS + 100):
+        for i in range(60):
             head = ip4(6, tcp(0x10))
             decoder.decode(ether(0x0800, head[:12] + i.to_bytes(4, "big") + head[16:]))
-        assert len(decoder._flows) == MAX_FLOWS
+        assert len(decoder._flows) == 50
 
 
 def test_deep_nesting_ends() -> None:

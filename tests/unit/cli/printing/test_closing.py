@@ -31,6 +31,7 @@ def test_every_reason() -> None:
         "  1 dropped by kernel: a ring of end-point 0 was full, its reader was too slow",
         "  2 dropped by kernel: a ring of end-point 1 was full, its reader was too slow",
         "  3 not captured: still in the rings of end-point 1 at the end",
+        "  58 not captured: read, but the output ended",
     ]
 
 

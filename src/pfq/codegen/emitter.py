@@ -8,6 +8,7 @@ from llvmlite import ir
 
 from pfq.codegen import layouts
 from pfq.codegen.facts import AddressHash, Bytes, Fact, Facts, Fragment, Present, Protocol, Version
+from pfq.codegen.kernel_calls import KernelCalls
 from pfq.codegen.llvm import I1, I8, I32, I64
 from pfq.codegen.places import Nowhere
 from pfq.lang.action import DEFAULT_CLASSES, Fanout
@@ -177,6 +178,10 @@ class CodeEmitter:
         for call in chain.calls:
             with self.places.at(self.b, call.span):
                 call.prim.lower(self, *call.args)
+            # What one call learned of a field is forgotten here. Otherwise the verifier would follow
+            # each outcome to the end of the program, and LLVM would evaluate the conditions of all
+            # calls together and run out of stack.
+            KernelCalls(self.b).barrier()
 
     # control
 

@@ -1,0 +1,90 @@
+"""What `pfq capture` does once the program is attached."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pfq.cli.decode import Decoder, Style
+from pfq.cli.printing.closing import closing_lines, closing_record
+from pfq.cli.printing.dumps import dumps
+from pfq.cli.printing.sinks import FileSink, LineSink, RecordSink, Sink
+from pfq.cli.printing.stamps import stamps
+from pfq.cli.session import Limits, Session, orders_by_signal
+from pfq.ring.writer import PcapngWriter
+
+if TYPE_CHECKING:
+    from pfq.cli.capture import Settings
+    from pfq.engine.capture import Capture
+
+LINK_TYPE = "EN10MB (Ethernet)"
+
+
+def follow(capture: Capture, settings: Settings) -> None:
+    """Captures until told to stop; whatever happens, the counts are shown."""
+    talk = sys.stdout if settings.as_json and settings.output != "-" else sys.stderr
+    sink = make_sink(capture, settings)
+    announce(capture, settings, talk)
+
+    def report() -> None:
+        write_counts(sink.packets, capture, settings.as_json, talk)
+
+    session = Session(capture, sink, Limits(settings.count, settings.duration), report)
+    try:
+        with orders_by_signal() as orders:
+            session.run(orders)
+    finally:
+        capture.stop()
+        try:
+            sink.close(capture.statistics())
+        finally:
+            report()
+
+
+def make_sink(capture: Capture, settings: Settings) -> Sink:
+    if settings.output is not None:
+        return FileSink(PcapngWriter(settings.output, capture.device.name, capture.snaplen))
+    dump = dumps(settings.hexadecimal, settings.hexadecimal_ascii, settings.ascii)
+    style = Style(
+        link=settings.link,
+        quiet=bool(settings.quiet),
+        verbose=settings.verbose,
+        absolute=settings.absolute,
+        dump=not settings.quiet and dump is None,
+    )
+    if settings.as_json:
+        return RecordSink(Decoder(style), settings.line_buffered)
+    stamp = stamps(1 if settings.clock == "none" else settings.stamp)
+    return LineSink(Decoder(style), stamp, dump, settings.endpoints > 1, settings.line_buffered)
+
+
+def announce(capture: Capture, settings: Settings, talk: Any) -> None:
+    """Says what is captured, and where in the kernel."""
+    if settings.as_json:
+        start = {
+            "type": "start",
+            "device": capture.device.name,
+            "program": settings.program_text(),
+            "endpoints": len(capture),
+            "snaplen": capture.snaplen,
+            "attachment": capture.attachment,
+        }
+        print(json.dumps(start), file=talk, flush=True)
+        return
+    of = f", {len(capture)} end-points" if len(capture) > 1 else ""
+    print(
+        f"listening on {capture.device.name}, link-type {LINK_TYPE}, snapshot length {capture.snaplen} bytes\n"
+        f"{capture.attachment}{of}",
+        file=talk,
+        flush=True,
+    )
+
+
+def write_counts(captured: int, capture: Capture, as_json: bool, talk: Any) -> None:
+    statistics = capture.statistics()
+    if as_json:
+        text = json.dumps(closing_record(captured, statistics))
+    else:
+        text = "\n".join(closing_lines(captured, statistics))
+    print(text, file=talk, flush=True)
