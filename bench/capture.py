@@ -95,7 +95,8 @@ def in_c(fed: Fed, packets: int) -> Run:
         text=True,
         close_fds=False,
     ) as reader:
-        assert reader.stdin and reader.stdout
+        assert reader.stdin is not None
+        assert reader.stdout is not None
         assert reader.stdout.readline() == "ready\n"
         seconds = feed(fed.program, packets)
         reader.stdin.close()
@@ -132,32 +133,35 @@ def once(clock: Clock, reader: str) -> Run:
         return READERS[reader](fed, PACKETS)
 
 
-def shares() -> dict[tuple[Clock, str], list[Run]]:
-    """Rounds of: the ceiling, then every combination."""
+def shares() -> None:
+    """Every combination, each time right behind a run of the ceiling."""
     drop = drop_program()
-    runs: dict[tuple[Clock, str], list[Run]] = {}
-    ceilings = []
+    runs: dict[tuple[Clock, str], list[tuple[float, Run]]] = {}
     for _ in range(ROUNDS):
-        ceilings.append(PACKETS / feed(drop, PACKETS))
         for clock in Clock:
             for reader in READERS:
-                runs.setdefault((clock, reader), []).append(once(clock, reader))
-    ceiling = statistics.median(ceilings)
-    print(f"XDP_DROP, the ceiling: {ceiling / 1e6:.1f} Mpps (median of {ROUNDS}: {spread(ceilings)})")
+                ceiling = PACKETS / feed(drop, PACKETS)
+                runs.setdefault((clock, reader), []).append((ceiling, once(clock, reader)))
+    ceilings = [ceiling for found in runs.values() for ceiling, _ in found]
+    print(f"XDP_DROP, the ceiling: {statistics.median(ceilings) / 1e6:.1f} Mpps ({spread(ceilings)})")
     print(f"`{PROGRAM}`, {ENDPOINTS} end-points, 60-byte frames, {PACKETS:,} packets a run, rings of {SLOTS:,}")
     for (clock, reader), found in runs.items():
-        rates = [run.rate for run in found]
-        rate = statistics.median(rates)
-        lost, fed, read = (sum(getattr(run, name) for run in found) for name in ("lost", "fed", "read"))
-        assert fed == read + lost, f"{fed} fed, {read} read, {lost} lost"
-        print(
-            f"  clock {clock.value:6} read in {reader:6}: {rate / 1e6:5.1f} Mpps = {rate / ceiling:.2f} of the ceiling,"
-            f" lost {lost} of {fed} ({spread(rates)})"
-        )
+        show(clock, reader, found)
     for clock in Clock:
-        python, c = (statistics.median(run.rate for run in runs[clock, reader]) for reader in ("Python", "C"))
+        python, c = (statistics.median(run.rate for _, run in runs[clock, reader]) for reader in ("Python", "C"))
         print(f"  clock {clock.value:6} Python / C: {python / c:.2f}")
-    return runs
+
+
+def show(clock: Clock, reader: str, found: list[tuple[float, Run]]) -> None:
+    """One line for a combination, after its packets are accounted for."""
+    fed, read, lost = (sum(getattr(run, name) for _, run in found) for name in ("fed", "read", "lost"))
+    assert fed == read + lost, f"{fed} fed, {read} read, {lost} lost"
+    rates = [run.rate for _, run in found]
+    share = statistics.median(run.rate / ceiling for ceiling, run in found)
+    print(
+        f"  clock {clock.value:6} read in {reader:6}: {statistics.median(rates) / 1e6:5.1f} Mpps"
+        f" = {share:.2f} of the ceiling, lost {lost} of {fed} ({spread(rates)})"
+    )
 
 
 def spread(rates: list[float]) -> str:

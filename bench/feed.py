@@ -74,7 +74,7 @@ def data_path(text: str, clock: Clock, slots: int, slot_bytes: int = 128) -> Ite
     """A program over `ENDPOINTS` end-points; frames it has dealt with are dropped."""
     shape = RingShape(slots, slot_bytes, slot_bytes - 32)
     group = Group(0, compile_text(text, "<bench>"))
-    spec = Device(Hook.XDP, (group,), possible_cpus(), shape, clock=clock, inline=True)
+    spec = Device(Hook.XDP, (group,), possible_cpus(), shape, clock=clock, inline=True, linear=True)
     with ExitStack() as undo:
         endpoints = [Endpoint(number, shape, possible_cpus()) for number in range(ENDPOINTS)]
         for endpoint in endpoints:

@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from pfq.engine.capture import Capture as Capture
-    from pfq.engine.capture import Capture as capture
+    from pfq.engine.capture import Capture as capture  # noqa: N813  (the constructor is the function)
     from pfq.errors import PfqError as PfqError
 
 _HOMES = {

@@ -18,8 +18,8 @@ class Source:
 
     def line_text(self, line: int) -> str:
         """Line number `line` (from 1) without its end; empty past the end."""
-        lines = self.text.splitlines()
-        return lines[line - 1] if 0 < line <= len(lines) else ""
+        lines = self.text.split("\n", line)
+        return lines[line - 1].rstrip("\r") if 0 < line <= len(lines) else ""
 
     def position(self, offset: int) -> tuple[int, int]:
         """(line, column), both from 1, of a character offset."""
@@ -58,12 +58,19 @@ class Span:
     def excerpt(self) -> list[str]:
         """The line of the span and, below it, a caret for each character of it on that line."""
         line, column = self.source.position(self.start)
-        text = self.source.line_text(line).replace("\t", " ")
+        text = self.source.line_text(line)
         first = max(0, column - EXCERPT_COLUMNS // 2) if len(text) > EXCERPT_COLUMNS else 0
-        shown = text[first : first + EXCERPT_COLUMNS]
+        shown = "".join(map(_visible, text[first : first + EXCERPT_COLUMNS]))
         width = min(max(1, self.end - self.start), max(1, len(shown) - (column - 1 - first)))
         gutter = f"{line:>5} | "
         return [gutter + shown, " " * (len(gutter) - 2) + "| " + " " * (column - 1 - first) + "^" * width]
+
+
+def _visible(character: str) -> str:
+    """What an excerpt shows for a character: control characters must not reach the terminal."""
+    if character.isprintable():
+        return character
+    return " " if character == "\t" else "\ufffd"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

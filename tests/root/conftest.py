@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from root.left import left_since, snapshot
-from root.network import Namespace, Pair, eventually, namespace, veth_pair
+from root.network import Namespace, Pair, namespace, veth_pair
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,5 +49,5 @@ def nothing_left() -> Iterator[None]:
     """
     before = snapshot()
     yield
-    # The kernel frees objects some time after their last user is gone.
-    assert eventually(lambda: not left_since(before)), "left behind: " + ", ".join(left_since(before))
+    left = left_since(before)
+    assert not left, "left behind: " + ", ".join(left)

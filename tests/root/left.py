@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,21 @@ def snapshot() -> Snapshot:
     return Snapshot(frozenset(objects), frozenset(names))
 
 
-def left_since(before: Snapshot) -> list[str]:
+def left_since(before: Snapshot, seconds: float = 1.0) -> list[str]:
+    """Descriptions of all that appeared since `before` and is still there after some time.
+
+    The kernel frees objects some time after their last user is gone. What is left for good is there
+    at every look, while other processes' short-lived objects are not.
+    """
+    end = time.monotonic() + seconds
+    left = _look(before)
+    while left and time.monotonic() < end:
+        time.sleep(0.02)
+        left = [text for text in _look(before) if text in left]
+    return left
+
+
+def _look(before: Snapshot) -> list[str]:
     """Descriptions of all that appeared since `before` and is not the business of another process."""
     now = snapshot()
     theirs = _held_by_others()

@@ -10,6 +10,7 @@ import itertools
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +29,8 @@ NETNS_DIR = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
 ETHERTYPE = 0x88B5
 """IEEE 802 local experimental: nothing but the tests takes these frames."""
+
+_SOL_PACKET, _PACKET_QDISC_BYPASS = 263, 20
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count()
@@ -57,6 +60,20 @@ class Namespace:
     def run(self, *command: str, check: bool = True) -> str:
         """What the command prints on its standard output."""
         return subprocess.run(self.command(*command), check=check, text=True, capture_output=True).stdout
+
+    @contextmanager
+    def python(self, code: str) -> Iterator[subprocess.Popen[str]]:
+        """A Python process inside that has our `sys.path`; killed at the end unless it is dead by then.
+
+        Its output is read from `process.stdout`.
+        """
+        text = f"import sys; sys.path[:0] = {sys.path!r}\n{code}"
+        command = self.command(sys.executable, "-c", text)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def call(self, function: Callable[..., T], *args: Any, **named: Any) -> T:
         """The result of a Python function inside. It runs in a thread, so it shares our objects."""
@@ -152,6 +169,10 @@ class Sender:
                     time.sleep(0.001)
             self.sent += 1
         return self.sent - before
+
+    def bypass_queueing(self) -> None:
+        """From now on the transmit queue is the CPU's number, modulo the number of queues."""
+        self._socket.setsockopt(_SOL_PACKET, _PACKET_QDISC_BYPASS, 1)
 
     def close(self) -> None:
         self._socket.close()

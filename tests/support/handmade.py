@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from support.frames import ADDRESSES4, ethernet, extended, ip4, ip6, tcp, udp
-
 from pfq.lang.action import Action
 from pfq.lang.compile import compile_text
 from pfq.lang.interp import decide
 from pfq.lang.packet import Tag
+from support.frames import ADDRESSES4, ethernet, extended, ip4, ip6, tcp, udp
 
 IP4, IP6, ARP = 0x0800, 0x86DD, 0x0806
 QTAG, STAG = 0x8100, 0x88A8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from typing import Any
 
 import pytest
 
@@ -17,18 +18,15 @@ SPAN = Span(SOURCE, 16, 26)
 
 def drawn() -> list[tuple[int, str, str | None]]:
     """Depth, name and code of each class in the drawing."""
-    found = []
-    for line in inspect.getdoc(errors).splitlines():  # type: ignore[union-attr]
-        if row := re.match(r"^( +)(\w+(?:Error|Errors))\b.*?(PFQ\d{3})?\)?$", line):
-            found.append((len(row[1]) // 2 - 2, row[2], row[3]))
-    return found
+    rows = re.finditer(r"^( +)(\w+Errors?)\b.*?(PFQ\d{3})?\)?$", inspect.getdoc(errors) or "", re.MULTILINE)
+    return [(len(row[1]) // 2 - 2, row[2], row[3]) for row in rows]
 
 
 def test_the_drawing_is_the_tree() -> None:
     parents: list[str] = []
     tree = {cls.__name__: cls for cls in error_classes()}
-    assert [name for _, name, _ in drawn()][0] == "PfqError"
-    assert {name for _, name, _ in drawn()} == set(tree) | {"PfqError"}
+    assert drawn()[0] == (0, "PfqError", None)
+    assert {name for _, name, _ in drawn()} == set(tree)
     for depth, name, code in drawn():
         parents[depth:] = [name]
         if depth and name != "ProgramErrors":
@@ -48,7 +46,7 @@ def test_every_class_has_a_code_of_its_own() -> None:
 def test_codes_are_grouped_by_parent() -> None:
     for cls in error_classes():
         if cls is not PfqError:
-            parent = cls.__bases__[0]
+            parent: Any = cls.__bases__[0]
             assert parent is PfqError or cls.code[:4] == parent.code[:4]
 
 
@@ -84,11 +82,7 @@ def test_an_error_without_a_place() -> None:
 def test_notes_stand_between_excerpt_and_hint() -> None:
     error = TypeMismatchError("no", None, "do this", [(Span(SOURCE, 0, 4), "the first time")])
     assert str(error) == (
-        "error[PFQ104]: no\n"
-        "edge.pfq:1:1: note: the first time\n"
-        "    1 | main = ip >->\n"
-        "      | ^^^^\n"
-        "  hint: do this"
+        "error[PFQ104]: no\nedge.pfq:1:1: note: the first time\n    1 | main = ip >->\n      | ^^^^\n  hint: do this"
     )
     assert error.notes == ((Span(SOURCE, 0, 4), "the first time"),)
 

@@ -70,3 +70,12 @@ def test_did_you_mean(name: str, hint: str | None) -> None:
 
 def test_did_you_mean_names_several() -> None:
     assert did_you_mean("is_tc", ["is_tcp", "is_tcq", "drop"]) == "did you mean `is_tcq` or `is_tcp`?"
+
+
+def test_only_newlines_end_lines() -> None:
+    source = Source("edge.pfq", "ip\x0c\u2028\r\n>-> tcp")
+    assert (source.line_text(1), source.line_text(2)) == ("ip\x0c\u2028", ">-> tcp")
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    assert Span(Source("edge.pfq", "ip \x1b[2J"), 0, 2).excerpt()[0] == "    1 | ip \ufffd[2J"

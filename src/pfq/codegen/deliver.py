@@ -107,16 +107,13 @@ class Delivery:
         if tag is None:
             self._copy_as_it_is(slot, data, size, lost)
             return
-        # A capture too short to hold a tag has it in the slot's header only.
-        restorable = self.b.icmp_unsigned(">", size, I64(MACS_BYTES + TAG_BYTES))
         stripped = self.b.icmp_unsigned("!=", tag, I32(0))
-        with self.b.if_else(self.b.and_(stripped, restorable)) as (yes, no):
+        with self.b.if_else(stripped) as (yes, no):
             with yes:
+                self._put(slot, "vlan_tci", tag)
                 self._copy_with_tag(data, size, tag, lost)
             with no:
                 self._copy_as_it_is(slot, data, size, lost)
-        with self.b.if_then(stripped):
-            self._put(slot, "vlan_tci", tag)
 
     def _copy_as_it_is(self, slot: ir.Value, data: ir.Value, size: ir.Value, lost: ir.Block) -> None:
         first, end = self.code.limits()
@@ -188,13 +185,15 @@ class Delivery:
 
     def _copy_with_tag(self, to: ir.Value, size: ir.Value, tag: ir.Value, lost: ir.Block) -> None:
         """Puts the tag that the device took off back behind the MAC addresses."""
-        self._load_bytes(0, to, I64(MACS_BYTES), lost)
+        self._load_bytes(0, to, I64(min(MACS_BYTES, self.shape.snaplen)), lost)
+        # Every slot has room for the tag, even where the snap length cuts it.
         self.k.store(self.b.trunc(self.code.word(self.code.vlan_proto), I16), to, MACS_BYTES)
         self.k.store(self.b.bswap(self.b.trunc(tag, I16)), to, MACS_BYTES + 2)
-        behind = self.k.field(to, MACS_BYTES + TAG_BYTES)
-        untagged = self.k.opaque(self.b.sub(size, I64(MACS_BYTES + TAG_BYTES)))
-        self._go_on_if(self.b.icmp_unsigned("<=", untagged, I64(self.shape.snaplen - MACS_BYTES - TAG_BYTES)), lost)
-        self._load_bytes(MACS_BYTES, behind, untagged, lost)
+        room = self.shape.snaplen - MACS_BYTES - TAG_BYTES
+        if room > 0:
+            untagged = self.k.opaque(self.b.sub(size, I64(MACS_BYTES + TAG_BYTES)))
+            self._go_on_if(self.b.icmp_unsigned("<=", untagged, I64(room)), lost)
+            self._load_bytes(MACS_BYTES, self.k.field(to, MACS_BYTES + TAG_BYTES), untagged, lost)
 
     # wake-up
 

@@ -66,6 +66,8 @@ class Device:
     deliver  False leaves the actions in the scratch memory and copies nothing (for tests)
     ordered  the machine's stores become visible in their order, as on x86; otherwise packets are
              published by an atomic exchange, which costs more
+    linear   XDP frames lie in one buffer each, and the program may subtract pointers (CAP_PERFMON);
+             saves a call for each packet, but the kernel then refuses large MTUs
     """
 
     hook: Hook
@@ -76,6 +78,7 @@ class Device:
     inline: bool = False
     deliver: bool = True
     ordered: bool = True
+    linear: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ class _DeviceCompiler:
 
     def compile(self) -> DeviceCode:
         """The object, and what the engine needs to know to fill its maps."""
-        hook = hook_code(self.device.hook)
+        hook = hook_code(self.device.hook, self.device.linear)
         entry = self._function(ENTRY, hook)
         if self.device.deliver:
             self._delivery(hook, self._memory())
@@ -138,6 +141,7 @@ class _DeviceCompiler:
             hook=self.device.hook,
             maps=memory.maps(),
             places=tuple(self.places.spans),
+            frags=not self.device.linear,
         )
         return DeviceCode(spec, memory, tuple(self.sets), text)
 

@@ -83,6 +83,14 @@ class XdpCode(HookCode):
         return None
 
 
+class LinearXdpCode(XdpCode):
+    """For frames that are known to lie in one buffer: their length costs no call."""
+
+    def length(self) -> ir.Value:
+        first, end = self.limits()
+        return self.b.sub(self.b.ptrtoint(end, I64), self.b.ptrtoint(first, I64))
+
+
 class TcCode(HookCode):
     struct = ("__sk_buff", 192)
     data, data_end, ifindex, queue = 76, 80, 40, 12
@@ -115,8 +123,11 @@ class TcCode(HookCode):
         return self.b.trunc(self.b.select(none, I32(0), self.b.sub(recorded, I32(1))), I16)
 
 
-def hook_code(hook: Hook) -> type[HookCode]:
-    return XdpCode if hook is Hook.XDP else TcCode
+def hook_code(hook: Hook, linear: bool) -> type[HookCode]:
+    """The code for a hook; linear as in `Device`, which matters to XDP only."""
+    if hook is not Hook.XDP:
+        return TcCode
+    return LinearXdpCode if linear else XdpCode
 
 
 class KernelWindow:

@@ -24,7 +24,7 @@ from pfq.errors import DeviceGoneError, PfqError, RingClosedError, UsageError
 from pfq.kernel import features
 from pfq.kernel.devices import ARPHRD_ETHER, ARPHRD_LOOPBACK, Device, Promiscuous, device
 from pfq.kernel.maps import possible_cpus
-from pfq.kernel.privilege import require_privilege
+from pfq.kernel.privilege import may_subtract_pointers, require_privilege
 from pfq.kernel.watch import Change, Watch
 from pfq.lang import to_program
 from pfq.ring.reader import Reader
@@ -38,6 +38,8 @@ RING_BYTES: Final = 8 << 20
 MAX_SLOTS: Final = 1 << 18
 LONGEST_SNAPLEN: Final = 0xFFFF
 GROUP: Final = 0
+ONE_BUFFER_MTU: Final = 1500
+"""Up to this MTU every driver has a frame in one buffer."""
 CLOCK_PERIOD_S: Final = 1.0
 STORES_IN_ORDER: Final = ("x86_64", "i686")
 
@@ -127,6 +129,7 @@ class Capture:
             clock=clock,
             inline=binding == "inline",
             ordered=platform.machine() in STORES_IN_ORDER,
+            linear=self.device.mtu <= ONE_BUFFER_MTU and may_subtract_pointers(),
         )
         self._path = DataPath(spec, self._endpoints)
         self._undo.callback(self._path.close)

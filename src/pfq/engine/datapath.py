@@ -20,12 +20,12 @@ from pfq.engine.statistics import GroupStatistics
 from pfq.engine.steering import Member, SteeringTable
 from pfq.errors import KernelRefusedError, PfqError
 from pfq.kernel.attach import Attachment
-from pfq.kernel.barrier import wait_for_running_programs
 from pfq.kernel.maps import Map
-from pfq.kernel.programs import Program, load
+from pfq.kernel.programs import Program, load, wait_for_running_programs
 
 PROGRAM_NAME = "pfq"
 NS_PER_SECOND = 1_000_000_000
+CLOCK_READINGS = 5
 
 
 class DataPath:
@@ -154,6 +154,15 @@ def clock_offset(clock: Clock) -> int:
             apart = time.clock_gettime_ns(time.CLOCK_REALTIME) - time.clock_gettime_ns(time.CLOCK_TAI)
             return round(apart / NS_PER_SECOND) * NS_PER_SECOND
         case Clock.COARSE:
-            return time.clock_gettime_ns(time.CLOCK_REALTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+            # The two are read one after the other, and this thread may lose the CPU in between.
+            return min(_coarse_offset() for _ in range(CLOCK_READINGS))[1]
         case Clock.NONE:
             return 0
+
+
+def _coarse_offset() -> tuple[int, int]:
+    """(uncertainty, time of day ahead of the monotonic clock), in ns."""
+    before = time.monotonic_ns()
+    now = time.time_ns()
+    after = time.monotonic_ns()
+    return after - before, now - (before + after) // 2

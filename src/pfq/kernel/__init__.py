@@ -8,7 +8,9 @@ programs    loading and test runs
 verifier    the verifier's log -> one sentence and a place in the user's program
 features    what this kernel can do: a table of probes
 privilege   what this process may do
-netlink     the few rtnetlink messages that pyroute2 is not needed for
+netlink     rtnetlink
 devices     network devices of the current network namespace
-attach      XDP links, tcx links, the older clsact filter
+watch       what happens to them
+attach      XDP and tcx links
+clsact      the older way for TC
 """

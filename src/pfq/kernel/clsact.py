@@ -91,10 +91,11 @@ class _Filter:
 class Clsact:
     """A TC program on a device as a direct-action filter of highest priority."""
 
-    def __init__(self, link: Netlink, ifindex: int, hook: Hook, name: str, handle: int) -> None:
+    def __init__(self, link: Netlink, ifindex: int, program: Program, name: str, handle: int) -> None:
         self._link = link
-        self._hook = hook
-        self._side = _SIDES[hook]
+        self._hook = program.hook
+        self._side = _SIDES[program.hook]
+        self._program_id = program.id
         self._name = name
         self._handle = handle
         self.ifindex = ifindex
@@ -132,7 +133,7 @@ class Clsact:
             for found in _filters(link, ifindex, side)
             if found.name == name and found.program_id == program.id
         )
-        return cls(link, ifindex, program.hook, name, handle)
+        return cls(link, ifindex, program, name, handle)
 
     def swap(self, program: Program) -> None:
         """See `Attachment.swap`."""
@@ -141,6 +142,7 @@ class Clsact:
         if self._find() is None:
             raise DeviceGoneError(f"{what} failed: the device or the filter is gone")
         _put(self._link, self.ifindex, self._side, self._handle, self._name, program, 0, what)
+        self._program_id = program.id
 
     def detach(self) -> None:
         """See `Attachment.detach`."""
@@ -160,8 +162,10 @@ class Clsact:
         return AttachInfo(True, self.ifindex, found.program_id) if found else AttachInfo(False, 0, 0)
 
     def _find(self) -> _Filter | None:
+        # The program's number tells it from one of this process on a later device with the same number.
+        mine = (self._handle, self._name, _INFO, self._program_id)
         for found in _filters(self._link, self.ifindex, self._side):
-            if (found.handle, found.name, found.info) == (self._handle, self._name, _INFO):
+            if (found.handle, found.name, found.info, found.program_id) == mine:
                 return found
         return None
 

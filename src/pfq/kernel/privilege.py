@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pfq.errors import NoPrivilegeError
 
-CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21, "CAP_BPF": 39}
+CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
 
-HINT = "run as root, or give the process CAP_BPF and CAP_NET_ADMIN; capture files need no privilege (-r FILE)"
+HINT = "run as root, or give the process CAP_BPF and CAP_NET_ADMIN"
 
 
 def effective_capabilities() -> frozenset[str]:
@@ -15,6 +15,11 @@ def effective_capabilities() -> frozenset[str]:
         line = next(line for line in status if line.startswith("CapEff:"))
     mask = int(line.split()[1], 16)
     return frozenset(name for name, bit in CAPABILITIES.items() if mask >> bit & 1)
+
+
+def may_subtract_pointers() -> bool:
+    """The verifier lets programs of this process compute with packet pointers."""
+    return not effective_capabilities().isdisjoint({"CAP_SYS_ADMIN", "CAP_PERFMON"})
 
 
 def missing_privilege() -> str | None:

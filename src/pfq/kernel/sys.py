@@ -24,6 +24,7 @@ from typing import NamedTuple, Self, TypeVar
 from pfq.errors import KernelRefusedError, LimitError, MachineError, NoPrivilegeError, PfqError
 from pfq.kernel import abi
 from pfq.kernel.abi import AttachType, Command, ProgramType
+from pfq.kernel.privilege import HINT, missing_privilege
 
 _SYSCALL_NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64le": 361}
 
@@ -95,8 +96,6 @@ def refusal(what: str, number: int, hint: str | None = None, said: str = "") -> 
 
 
 def _classify(what: str, number: int, hint: str | None, said: str) -> PfqError:
-    from pfq.kernel.privilege import HINT, missing_privilege
-
     if number in (errno.EPERM, errno.EACCES) and (why := missing_privilege()):
         return NoPrivilegeError(f"{what} needs the right to use eBPF: {why}", hint=HINT)
     reason = f"{what} failed: {os.strerror(number)} ({errno.errorcode.get(number, number)})"

@@ -12,8 +12,8 @@ from functools import cache
 from ipaddress import IPv4Address
 
 from pfq.errors import LiteralError, ProgramError, RangeError, TooBigError, TypeMismatchError
-from pfq.lang.lexer import address_fault
 from pfq.lang.limits import MAX_CALLS, MAX_DEPTH
+from pfq.lang.literals import address_fault
 from pfq.lang.operators import LOGIC
 from pfq.lang.prims.table import Kind, Prim, Table
 from pfq.lang.program import Call, Chain, Prefix, Value
@@ -138,7 +138,7 @@ def _in_range(value: int, name: str, where: str) -> int:
     low, high = RANGES[name]
     if low <= value <= high:
         return value
-    raise RangeError(f"{value} is out of range: {where} is a {name}, from {low} to {high}")
+    raise RangeError(f"{value} is out of range: {where} must be {low} to {high} ({name})")
 
 
 def _prefix(value: str | Prefix | IPv4Address) -> Prefix:
@@ -157,6 +157,8 @@ def _address(value: str | IPv4Address) -> int:
         pass
     if isinstance(value, str) and "/" in value:
         raise LiteralError(f"`{value}` is a prefix; an address is needed", hint=f"write {value.partition('/')[0]}")
+    if isinstance(value, str) and ":" in value:
+        raise LiteralError(f"`{value[:40]}` is no IPv4 address", hint="write four numbers, as in 10.0.0.1")
     raise _no_address(str(value))
 
 

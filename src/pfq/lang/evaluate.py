@@ -75,7 +75,6 @@ class Partial:
 
     prim: Prim
     arguments: tuple[Result, ...]
-    span: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +215,10 @@ class _Evaluator:
                     taken = len(parameters)
                     function = self.enter(function, arguments[:taken])
                     arguments = arguments[taken:]
-                case Partial(prim, given, at):
+                case Partial(prim, given):
                     whole = [*given, *arguments]
                     taken = len(build.parameter_types(prim))
-                    place = at.to(span) if at.source == span.source else span
-                    function = self.primitive(prim.name, whole[:taken], place)
+                    function = self.primitive(prim.name, whole[:taken], span)
                     arguments = whole[taken:]
                 case _:
                     return NOTHING
@@ -247,7 +245,8 @@ class _Evaluator:
         if len(terms) < len(operands) or operator.prim not in self.table:
             return NOTHING
         joined = build.joined(self.table[operator.prim], terms, expr.span)
-        self.steps += len(joined.operands)
+        # definitions that extend one another make the tree anew each time
+        self.steps += 2 * len(joined.operands)
         return joined
 
     def arithmetic(self, expr: Infix, operands: Sequence[Result]) -> Result:
@@ -276,12 +275,14 @@ class _Evaluator:
         prim = self.table[name]
         kinds = build.parameter_types(prim)
         if len(arguments) < len(kinds):
-            return Partial(prim, tuple(arguments), span)
+            return Partial(prim, tuple(arguments))
         if not kinds:
             return build.call(prim, (), span)
         places = [f"{build.slot(prim, index)} of `{prim.name}`" for index in range(len(kinds))]
         values = [self.argument(*given) for given in zip(arguments, kinds, places, strict=True)]
         if any(isinstance(value, Nothing) for value in values):
+            if NOTHING not in arguments and not self.faults:
+                self.faults.add(TypeMismatchError(f"an argument of `{name}` is neither a constant nor a program", span))
             return NOTHING
         try:
             return build.call(prim, [value for value in values if not isinstance(value, Nothing)], span)

@@ -12,9 +12,10 @@ from pfq.lang.faults import Faults
 from pfq.lang.fixes import named, unexpected
 from pfq.lang.lexer import Kind, Token, tokens_of
 from pfq.lang.offside import laid_out
-from pfq.lang.parser import Expressions, Skip
+from pfq.lang.parser import Expressions
 from pfq.lang.syntax import Apply, Bindings, Definition, Expr, File, Import, Infix, Let, Name, Signature, Wrong
 from pfq.lang.types import ERROR
+from pfq.lang.words import Skip
 from pfq.source import Source, Span, did_you_mean
 
 

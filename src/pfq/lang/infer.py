@@ -65,6 +65,7 @@ from pfq.lang.types import (
     pruned,
 )
 from pfq.lang.unify import Unifier, generic
+from pfq.source import Span
 
 Types = Scope[Type]
 """Types of the names in scope. Variables of level GENERIC stand for any type."""
@@ -230,7 +231,7 @@ class _Checker(Unifier):
         match expr, want:
             case Name(), _:
                 return self.fit(expr, self.name(expr, scope, want), want, slot)
-            case Lambda(names, body), Fun():
+            case Lambda(names, body), Fun() if len(parameters(want)[0]) >= len(names):
                 return self.function(names, body, want, scope, slot)
             case Let(definitions, body), _:
                 return self.check(body, want, slot, self.definitions(definitions, scope))
@@ -258,12 +259,15 @@ class _Checker(Unifier):
             for step in expr.steps:
                 self.check(step, ACTION, "a step of `do`", scope)
             return
+        self.require("conditional", expr.span)
         self.check(expr.condition, PREDICATE, "the condition of `if`", scope)
         self.check(expr.then, ACTION, "what follows `then`", scope)
         self.check(expr.other, ACTION, "what follows `else`", scope)
 
     def infix(self, expr: Infix, scope: Types) -> Type:
         operator = OPERATORS[expr.rest[0][0].name]
+        if operator.prim is not None:
+            self.require(operator.prim, expr.rest[0][0].span)
         if operator.power == COMPARE_POWER:
             self.comparison(expr, operator, scope)
             return PREDICATE
@@ -356,6 +360,11 @@ class _Checker(Unifier):
         if name.name in CONSTANTS:
             return CONSTANTS[name.name][0]
         return _table_type(self.table[name.name].type) if name.name in self.table else None
+
+    def require(self, prim: str, span: Span) -> None:
+        """Reports that the table lacks the primitive that an operator stands for."""
+        if prim not in self.table:
+            self.faults.add(UnknownNameError(f"this needs the primitive `{prim}`, which the table does not have", span))
 
     def unknown(self, name: Name, scope: Types, want: Type | None) -> None:
         known = {*scope.all_names(), *self.table.names(), *CONSTANTS}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address
 from typing import Final, NamedTuple
 
 from pfq.errors import LexicalError, LiteralError, ProgramError, RangeError
 from pfq.lang.faults import Faults
 from pfq.lang.limits import MAX_NAME, MAX_SOURCE, MAX_TOKENS
+from pfq.lang.literals import address_fault, short, unknown_character
 from pfq.lang.program import Prefix
 from pfq.source import Source, Span
 
@@ -80,10 +81,6 @@ _NUMBER = re.compile(r"0[xX][0-9A-Fa-f_]+|0[oO][0-7_]+|0[bB][01_]+|[0-9][0-9_]*"
 _ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{2}|u\{[0-9A-Fa-f]{1,6}\}|.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "\\": "\\", '"': '"', "'": "'"}
 _QUOTES = {"'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb"}
-_LOOKALIKES = {
-    "\u201c": '"', "\u201d": '"', "\u201e": '"', "\u2018": '"', "\u2019": '"',
-    "\u2192": "->", "\u2264": ".<=", "\u2265": ".>=", "\u2260": "./=", "\u2212": "-", "\u00a0": "a space",
-}  # fmt: skip
 
 
 def tokens_of(source: Source, faults: Faults) -> list[Token]:
@@ -192,7 +189,7 @@ class _Lexer:
         span = self.span(start, end)
         if not _NUMBER.fullmatch(text) or text.endswith("_"):
             hint = "numbers are written 80, 0x50, 0o120 or 0b1010000, with `_` between digits if you like"
-            self.wrong(LexicalError(f"`{_short(text)}` is neither a number nor a name", span, hint))
+            self.wrong(LexicalError(f"`{short(text)}` is neither a number nor a name", span, hint))
             self.push(Kind.WRONG, start, end)
             return
         digits = text.replace("_", "").lower()
@@ -200,7 +197,7 @@ class _Lexer:
         # converting costs the square of the length, so do not convert what is too long anyway
         value = int(digits, base) if len(digits) <= 66 else MAX_NUMBER + 1
         if value > MAX_NUMBER:
-            self.wrong(RangeError(f"{_short(text)} does not fit into 64 bits", span))
+            self.wrong(RangeError(f"{short(text)} does not fit into 64 bits", span))
             self.push(Kind.WRONG, start, end)
             return
         self.push(Kind.NUMBER, start, end, value)
@@ -226,6 +223,10 @@ class _Lexer:
 
         body = self.text[start + 1 : end - 1]
         wrong = len(self.faults)
+        for at, char in enumerate(body if not body.isprintable() else "", start + 1):
+            if not char.isprintable() and char != "\t":
+                hint = f"write \\u{{{ord(char):x}}}"
+                self.wrong(LexicalError(f"the character U+{ord(char):04X} in a text", self.span(at, at + 1), hint))
         value = _ESCAPE.sub(unescape, body) if "\\" in body else body
         self.push(Kind.TEXT if len(self.faults) == wrong else Kind.WRONG, start, end, value)
 
@@ -251,60 +252,17 @@ class _Lexer:
             return line_end
         if char in _QUOTES and (close := text.find(_QUOTES[char], start + 1, line_end)) > 0:
             inside = text[start + 1 : close]
-            hint = f'write "{_short(inside)}"'
+            hint = f'write "{short(inside)}"'
             self.wrong(LexicalError("text is written in double quotes", self.span(start, close + 1), hint))
             self.push(Kind.TEXT, start, close + 1, inside)
             return close + 1
         end = start + 1
         while end < line_end and text[end] == char:
             end += 1
-        self.wrong(_unknown_character(char, self.span(start, end)))
+        self.wrong(unknown_character(char, self.span(start, end)))
         if char != "\u00a0":
             self.push(Kind.WRONG, start, end)
         return end
 
     def wrong(self, fault: ProgramError) -> None:
         self.faults.add(fault)
-
-
-def _unknown_character(char: str, span: Span) -> LexicalError:
-    shown = char if char.isprintable() and not char.isspace() else ""
-    message = f"the character {f'`{shown}` ' if shown else ''}(U+{ord(char):04X}) has no meaning in a program"
-    hint = None
-    if char in _LOOKALIKES:
-        plain = _LOOKALIKES[char]
-        hint = f"write {plain}" if plain.startswith("a ") else f"write `{plain}`"
-    return LexicalError(message, span, hint)
-
-
-def address_fault(text: str) -> tuple[str, str | None]:
-    """Why a text is not an address or prefix: (sentence, hint)."""
-    address, slash, length = text.partition("/")
-    longest = 128 if ":" in address else 32
-    shown = _short(text)
-    if ":" in address:
-        if re.fullmatch(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}", address):
-            return f"`{shown}` is a hardware address, not an IP address", f'hardware addresses are text: "{address}"'
-        try:
-            ip_address(address)
-        except ValueError:
-            return f"`{shown}` is not an IPv6 address", "an IPv6 address has eight groups, or `::` for a run of zeros"
-    else:
-        parts = address.split(".")
-        if not all(re.fullmatch(r"[0-9]+", part, re.ASCII) for part in parts):
-            return f'"{shown}" is not an address', "write an address such as 10.0.0.1 or a prefix such as 10.0.0.0/8"
-        if len(parts) != 4:
-            return f"`{shown}` has {len(parts)} part{'s' * (len(parts) > 1)}; an IPv4 address has 4", None
-        for part in parts:
-            if len(part.lstrip("0")) > 3 or int(part) > 255:
-                return f"`{shown}` is not an address: {_short(part)} is more than 255", None
-            if len(part) > 1 and part[0] == "0":
-                plain = ".".join(str(int(each)) for each in parts)
-                return f"`{shown}` is not an address: {part} begins with 0", f"write {plain}{slash}{length}"
-    if slash and (not length.isdecimal() or len(length) > 3 or int(length) > longest):
-        return f"`{shown}` is not a prefix: its length must be 0 to {longest}", None
-    return f"`{shown}` is not an address", None
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:36]}…"

@@ -107,8 +107,8 @@ class Loader:
             return
         try:
             found = self.find(import_, path)
-        except ProgramError as fault:
-            fault.span = fault.span or import_.span
+        except ImportFailedError as fault:
+            fault.span = import_.span
             self.faults.add(fault)
             found = None
         module.imports.append((import_, found))
@@ -141,6 +141,10 @@ class Loader:
             source = read_source(file)
         except FileAccessError as error:
             raise ImportFailedError(error.message) from None
+        except ProgramError as fault:
+            fault.span = fault.span or import_.span
+            self.faults.add(fault)
+            return None
         self._loaded[key] = self.load(source, file)
         return self._loaded[key]
 

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 
 from pfq.lang.build import parameter_types
 from pfq.lang.operators import COMPOSE_POWER, INFIX_OF, LOGIC, Operator
-from pfq.lang.program import Call, Chain, Prefix, Program, Value
+from pfq.lang.program import Call, Chain, Program, Value
 from pfq.lang.types import BOOL, IPV4, List, Type
 
 _ATOM = 100
@@ -65,22 +65,25 @@ def _operands(value: Value, top: Call) -> Iterator[Call]:
 
 
 def _argument(value: Value, kind: Type) -> str:
+    if isinstance(value, Call | Chain):
+        return _written(value, _ATOM)
+    text = _constant(value, kind)
+    return f"({text})" if text.startswith("-") else text
+
+
+def _constant(value: Value, kind: Type) -> str:
     match value:
-        case Call() | Chain():
-            return _written(value, _ATOM)
         case tuple():
             item = kind.item if isinstance(kind, List) else kind
-            return f"[{', '.join(_argument(element, item).strip('()') for element in value)}]"
-        case Prefix():
-            return str(value)
+            return f"[{', '.join(_constant(element, item) for element in value)}]"
         case str():
             return _quoted(value)
-        case int():
-            if kind == IPV4:
-                return str(IPv4Address(value))
-            if kind == BOOL:
-                return str(bool(value))
-            return str(value) if value >= 0 else f"({value})"
+        case int() if kind == IPV4:
+            return str(IPv4Address(value))
+        case int() if kind == BOOL:
+            return str(bool(value))
+        case _:
+            return str(value)
 
 
 def _quoted(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 from pfq.errors import TooBigError
 from pfq.lang.limits import MAX_TYPE_DEPTH, MAX_TYPE_STEPS
-from pfq.lang.types import ERROR, Con, Fun, List, Type, Var, pruned
+from pfq.lang.types import ERROR, NUMBERS, Con, Fun, List, Type, Var, pruned
 
 GENERIC: Final = 1 << 30
 """Level of the variables of a definition's type that stand for any type, anew at each use."""
@@ -35,7 +35,8 @@ class Unifier:
             return self.bind(b, a, depth)
         match a, b:
             case Con(name), Con(other):
-                return name == other
+                # One number may serve parameters of several number types; each checks its own range.
+                return name == other or {name, other} <= NUMBERS
             case List(item), List(other_item):
                 return self.unify(item, other_item, depth + 1)
             case Fun(parameter, result), Fun(other_parameter, other_result):

@@ -7,6 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
+from copy import copy
 from threading import Lock, RLock, get_ident
 from types import TracebackType
 from typing import Final, Self
@@ -79,7 +80,7 @@ class Reader:
             if self._endpoint is None or self._closed:
                 raise RingClosedError("the capture was closed")
             self._thread = get_ident()
-            self._batch = self._endpoint.read(max_packets) or self._wait(self._endpoint, max_packets, timeout)
+            self._batch = self._endpoint.read(max_packets) or self._wait(max_packets, timeout)
             return self._batch
         finally:
             self._busy.release()
@@ -129,22 +130,24 @@ class Reader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _wait(self, endpoint: Endpoint, max_packets: int, timeout: float | None) -> Batch | None:
+    def _wait(self, max_packets: int, timeout: float | None) -> Batch | None:
         """The next packets, after waiting for them; None when the time is over."""
+        # No local name for the end-point: the traceback of an error would keep its rings mapped.
+        assert self._endpoint is not None, "nobody closes it while a thread reads"
         end_ns = None if timeout is None else time.monotonic_ns() + int(timeout * 1e9)
         while not self._closed:
             failure = self._failure  # asked before the last look, so that no packet is left behind
-            batch = endpoint.read(max_packets)
+            batch = self._endpoint.read(max_packets)
             if batch is not None:
                 return batch
             if failure is not None:
-                raise failure
+                raise copy(failure)  # several end-points have the same one, and a traceback is of one thread
             left_ns = _LONGEST_SLEEP_NS if end_ns is None else end_ns - time.monotonic_ns()
             if left_ns <= 0:
                 return None
-            if not self._warned and endpoint.is_stuck():
+            if not self._warned and self._endpoint.is_stuck():
                 self._warn()
-            endpoint.wait(min(left_ns, _LONGEST_SLEEP_NS))
+            self._endpoint.wait(min(left_ns, _LONGEST_SLEEP_NS))
         raise RingClosedError("the capture was closed")
 
     def _warn(self) -> None:

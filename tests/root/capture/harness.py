@@ -165,11 +165,12 @@ def flows(reader: Reader, pause: float = 0.0) -> Flows:
 
 
 @contextmanager
-def reading(capture: Capture, pauses: dict[int, float] | None = None) -> Iterator[list[Flows]]:
-    """A thread for each end-point reads while the block runs; after it the list has what they got."""
+def reading(capture: Capture, pause: float = 0.0, but: int | None = None) -> Iterator[list[Flows]]:
+    """A thread for each end-point, but one, reads while the block runs; after it the list has what they got."""
     got: list[Flows] = []
-    with ThreadPoolExecutor(len(capture)) as pool:
-        futures = [pool.submit(flows, reader, (pauses or {}).get(i, 0.0)) for i, reader in enumerate(capture)]
+    readers = [reader for number, reader in enumerate(capture) if number != but]
+    with ThreadPoolExecutor(len(readers)) as pool:
+        futures = [pool.submit(flows, reader, pause) for reader in readers]
         try:
             yield got
         finally:

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
 
 BROADCAST, FLOW, ROBIN = "unit", "ip >-> steer_flow", "steer_rrobin"
 RATE_PPS = 50_000
-FULL = {("xdp", 2, FLOW), ("tcx", 8, BROADCAST)}
+FULL = {("xdp", 2, FLOW), ("tcx", 2, BROADCAST)}
 """These run with all the packets of the catalogue; the others, with rings that hold everything, with fewer."""
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys as python
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -117,8 +114,7 @@ def test_a_filter_that_somebody_removed(netns_pair: Pair) -> None:
 
 
 CHILD = """
-import os, signal, sys
-sys.path[:0] = {path!r}
+import signal
 from root.kernel.counted import *
 from pfq.kernel.clsact import *
 counted = Counted(TC_NEXT, Hook.TC_INGRESS, tcx=False)
@@ -132,14 +128,11 @@ signal.pause()
 def test_C5_the_filter_of_a_killed_process_is_replaced(netns_pair: Pair, made_by_child: bool) -> None:
     if not made_by_child:
         tc(netns_pair, "qdisc", "add", "dev", netns_pair.dev_b, "clsact")
-    code = textwrap.dedent(CHILD.format(path=python.path, ifindex=netns_pair.ifindex_b))
-    command = netns_pair.b.command(python.executable, "-c", code)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+    with netns_pair.b.python(CHILD.format(ifindex=netns_pair.ifindex_b)) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "attached\n"
         with attached(netns_pair):
             assert len(filters(netns_pair)) == 2, "a living process keeps its filter"
-        child.kill()
     (left,) = filters(netns_pair)
     assert left.startswith(f"pfq:{child.pid}:")
     with attached(netns_pair):

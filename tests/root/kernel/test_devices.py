@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import re
-import signal
-import subprocess
-import sys as python
-import textwrap
 
 import pytest
-from root.network import Namespace, Pair, eventually
+from root.network import Namespace, Pair, eventually, is_running
 
 from pfq.errors import DeviceMissingError, KernelRefusedError
 from pfq.kernel import devices
@@ -35,8 +31,8 @@ def test_a_veth_device(netns_pair: Pair) -> None:
 
 def test_a_device_without_a_carrier_does_not_run(netns_pair: Pair) -> None:
     netns_pair.a.run("ip", "link", "set", netns_pair.dev_a, "down")
-    device = netns_pair.b.call(devices.device, netns_pair.dev_b)
-    assert (device.up, device.running) == (True, False)
+    assert eventually(lambda: not is_running(netns_pair.b, netns_pair.dev_b))
+    assert netns_pair.b.call(devices.device, netns_pair.dev_b).up
 
 
 def test_loopback(netns: Namespace) -> None:
@@ -93,20 +89,17 @@ def test_D7_promiscuous_mode_is_counted(netns_pair: Pair) -> None:
 
 
 def test_D7_promiscuous_mode_ends_with_a_killed_process(netns_pair: Pair) -> None:
-    code = textwrap.dedent(f"""
-        import signal, sys
-        sys.path[:0] = {python.path!r}
-        from pfq.kernel.devices import Promiscuous
-        held = Promiscuous({netns_pair.ifindex_b})
-        print("on", flush=True)
-        signal.pause()
-    """)
-    command = netns_pair.b.command(python.executable, "-c", code)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+    code = f"""
+import signal
+from pfq.kernel.devices import Promiscuous
+held = Promiscuous({netns_pair.ifindex_b})
+print("on", flush=True)
+signal.pause()
+"""
+    with netns_pair.b.python(code) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "on\n"
         assert promiscuity(netns_pair) == 1
-        child.send_signal(signal.SIGKILL)
     assert eventually(lambda: promiscuity(netns_pair) == 0)
 
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys as python
-
 import pytest
+from root.network import Namespace
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
 
 NOBODY = 65534
 
 CHILD = """
-import os, sys
-sys.path[:0] = {path!r}
+import os
 from unit.kernel.llvm import returning
 from pfq.codegen.spec import *
 from pfq.errors import NoPrivilegeError
-from pfq.kernel import features, privilege, sys as bpf
+from pfq.kernel import features, privilege, sys
 from pfq.kernel.maps import Map
 from pfq.kernel.programs import load
 elf = returning(2)
@@ -25,7 +22,7 @@ os.setuid({uid})
 for action in (
     lambda: Map.create(MapSpec("m", MapType.ARRAY, 4, 8, 1)),
     lambda: load(ObjectSpec(elf, "entry", Hook.XDP, ()), {{}}, "p"),
-    lambda: list(bpf.ids(bpf.Kind.MAP)),
+    lambda: list(sys.ids(sys.Kind.MAP)),
     lambda: features.require("xdp_frags"),
     privilege.require_privilege,
 ):
@@ -37,11 +34,12 @@ for action in (
 """
 
 
-def test_U17_what_an_unprivileged_process_is_told() -> None:
-    code = CHILD.format(path=python.path, uid=NOBODY)
-    done = subprocess.run([python.executable, "-c", code], text=True, capture_output=True, check=True)
+def test_U17_what_an_unprivileged_process_is_told(netns: Namespace) -> None:
+    with netns.python(CHILD.format(uid=NOBODY)) as child:
+        assert child.stdout is not None
+        said = child.stdout.read().splitlines()
     why = "this process lacks CAP_BPF and CAP_NET_ADMIN"
-    assert done.stdout.splitlines() == [
+    assert said == [
         f"creating the map `m` (1 x 8 bytes) needs the right to use eBPF: {why}",
         f"loading the program `p` needs the right to use eBPF: {why}",
         f"listing every BPF map needs the right to use eBPF: {why}",

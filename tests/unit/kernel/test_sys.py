@@ -9,7 +9,7 @@ from ctypes import Structure, sizeof
 import pytest
 
 from pfq.errors import KernelRefusedError, LimitError, NoPrivilegeError, PfqError
-from pfq.kernel import abi, privilege, sys
+from pfq.kernel import abi, sys
 from pfq.kernel.sys import Fd, errno_of, kernel_name, refusal
 
 
@@ -59,7 +59,7 @@ def test_names_for_the_kernel(name: str, kept: bytes) -> None:
 def test_errnos_become_errors(
     number: int, allowed: bool, type: type[PfqError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(privilege, "missing_privilege", lambda: None if allowed else "this process lacks CAP_BPF")
+    monkeypatch.setattr(sys, "missing_privilege", lambda: None if allowed else "this process lacks CAP_BPF")
     error = refusal("creating the map `ring`", number)
     assert error.__class__ is type
     assert error.message.startswith("creating the map `ring` ")

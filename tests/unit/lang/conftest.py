@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pfq.lang.prims.table import Prim, Table
 
 ACTION = "Packet -> Action Packet"
@@ -14,7 +15,7 @@ TYPES = {
     "drop": ACTION,
     "kernel": ACTION,
     "ip": ACTION,
-    "tcp": "Qbuff -> Action Qbuff",
+    "tcp": ACTION,
     "is_ip": PREDICATE,
     "is_tcp": PREDICATE,
     "ip_ttl": PROPERTY,

@@ -7,8 +7,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import pfq.lang
 import pytest
+
+import pfq.lang
 from pfq.lang.compile import compile_text
 from pfq.lang.jsonform import from_json, to_json
 from pfq.lang.prims import PRIMS

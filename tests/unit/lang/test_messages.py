@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from pfq.errors import ProgramError
 from pfq.lang.compile import compile_file
 

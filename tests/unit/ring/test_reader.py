@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -294,11 +295,13 @@ def test_bad_options_are_refused(rings: FakeRings, options: dict[str, int], why:
         Reader(rings.ring_fds, rings.consumer_fd, **given)
 
 
-def test_opening_and_closing_leaves_no_descriptor_and_no_mapping(rings: FakeRings) -> None:
-    def mappings() -> int:
-        with open("/proc/self/maps") as maps:
-            return sum("memfd:ring" in line for line in maps)
+def mappings() -> int:
+    """How often rings are mapped in this process."""
+    with open("/proc/self/maps") as maps:
+        return sum("memfd:ring" in line for line in maps)
 
+
+def test_opening_and_closing_leaves_no_descriptor_and_no_mapping(rings: FakeRings) -> None:
     before = (len(os.listdir("/proc/self/fd")), mappings())
     for _ in range(10):
         with rings.reader() as reader:
@@ -306,3 +309,13 @@ def test_opening_and_closing_leaves_no_descriptor_and_no_mapping(rings: FakeRing
             reader.read().len.sum()  # type: ignore[union-attr]
             assert mappings() > before[1]
     assert (len(os.listdir("/proc/self/fd")), mappings()) == before
+
+
+def test_a_failure_that_was_raised_does_not_keep_the_rings_mapped(rings: FakeRings) -> None:
+    before = mappings()
+    failure = DeviceGoneError("the device veth0 disappeared")
+    with rings.reader() as reader:
+        reader.fail(failure)
+        with suppress(DeviceGoneError):
+            reader.read()
+    assert mappings() == before

@@ -48,7 +48,7 @@ def test_hash_of_the_flow(name: str, hashed: int) -> None:
     assert action("steer_flow", FRAMES[name]) == Action(Fanout.STEER, hash=hashed)
 
 
-@pytest.mark.parametrize("name", (*NOT_STEERED, "tcp4 7 bytes", "udp4 7 bytes"))
+@pytest.mark.parametrize("name", [*NOT_STEERED, "tcp4 7 bytes", "udp4 7 bytes"])
 def test_steer_flow_drops(name: str) -> None:
     assert action("steer_flow", FRAMES[name]) == Action(Fanout.DROP)
 
@@ -66,7 +66,7 @@ def test_steer_p2p_drops(name: str) -> None:
 
 @pytest.mark.parametrize("side", ["src", "dst"])
 def test_steer_p2p_sends_limited_broadcasts_to_all(side: str) -> None:
-    frame = v4(udp(), 17, **{side: LIMITED_BROADCAST})
+    frame = v4(udp(), 17, **{side: LIMITED_BROADCAST})  # type: ignore[arg-type]
     assert action("steer_p2p", frame) == Action(Fanout.COPY, ANY_CLASSES)
 
 
