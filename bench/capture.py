@@ -26,9 +26,9 @@ from pfq.ring.reader import Reader
 from pfq.ring.writer import PcapngWriter
 
 PROGRAM = "ip >-> steer_flow"
-ROUNDS = 3
+ROUNDS = 5
 PACKETS = 4 * CHUNK
-SLOTS = 1 << 15
+SLOTS = 1 << 16
 HERE = Path(__file__).parent
 
 

@@ -82,7 +82,7 @@ def data_path(text: str, clock: Clock, slots: int, slot_bytes: int = 128) -> Ite
         path = DataPath(spec, endpoints)
         undo.callback(path.close)
         path.set_members(0, [Member(number) for number in range(ENDPOINTS)])
-        yield Fed(path.program(XDP_NATIVE), path, endpoints)
+        yield Fed(path.program(XDP_NATIVE, linear=True), path, endpoints)
 
 
 def feed(program: Program, packets: int, size: int = FRAME_BYTES) -> float:

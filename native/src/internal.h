@@ -17,6 +17,7 @@ struct pfq_endpoint {
     uint32_t turn; /* ring to read next */
     size_t ring_bytes, consumer_bytes;
     int64_t looked_ns; /* when the heads were last looked at */
+    int64_t gap_ns;    /* how long to wait before the next look */
     struct pfq_consumer *consumers;
     uint64_t *bell_consumer;       /* position up to which the doorbell's records are eaten */
     const uint64_t *bell_producer; /* position up to which they are written */

@@ -227,7 +227,9 @@ class KernelTooOldError(MachineError):
 
 
 class NoPrivilegeError(MachineError):
-    """eBPF programs need CAP_BPF and CAP_NET_ADMIN, usually root.
+    """eBPF programs need CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, usually root.
+
+    Promiscuous mode needs CAP_NET_RAW as well.
 
     Without them the same program runs over capture files.
     """

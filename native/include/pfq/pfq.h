@@ -96,9 +96,9 @@ void pfq_endpoint_close(struct pfq_endpoint *ep);
 /*
  * The next published packets, at most `max`, all of one ring, the rings taking turns.
  * Reading does not release: the producers keep off these slots until pfq_endpoint_release.
- * Never blocks; when it has just found nothing it lets 5 µs pass before it looks again, because each
- * look slows the producer down. Returns how many, 0 when there are none, -EPROTO when a ring is
- * inconsistent.
+ * Does not wait for packets; but looking slows the producers down, so it lets 5 us pass between two
+ * looks, and under load up to 0.1 ms, in which a batch gathers. Returns how many, 0 when there are
+ * none, -EPROTO when a ring is inconsistent.
  */
 int pfq_endpoint_read(struct pfq_endpoint *ep, struct pfq_batch *out, uint32_t max);
 

@@ -66,8 +66,8 @@ class Device:
     deliver  False leaves the actions in the scratch memory and copies nothing (for tests)
     ordered  the machine's stores become visible in their order, as on x86; otherwise packets are
              published by an atomic exchange, which costs more
-    linear   XDP frames lie in one buffer each, and the program may subtract pointers (CAP_PERFMON);
-             saves a call for each packet, but the kernel then refuses large MTUs
+    linear   XDP frames lie in one buffer each; saves a call for each packet, but the kernel then
+             refuses large MTUs
     """
 
     hook: Hook

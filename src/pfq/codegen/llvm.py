@@ -59,7 +59,8 @@ def stack_slot(b: ir.IRBuilder, kind: ir.Type) -> ir.Value:
 
 def parsed(text: str) -> binding.ModuleRef:
     """A module from its text, checked."""
-    module = binding.parse_assembly(text)
+    # In a context of its own: LLVM never forgets the types and constants of its global one.
+    module = binding.parse_assembly(text, binding.create_context())
     module.verify()
     return module
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import platform
 import threading
@@ -24,7 +25,7 @@ from pfq.errors import DeviceGoneError, PfqError, RingClosedError, UsageError
 from pfq.kernel import features
 from pfq.kernel.devices import ARPHRD_ETHER, ARPHRD_LOOPBACK, Device, Promiscuous, device
 from pfq.kernel.maps import possible_cpus
-from pfq.kernel.privilege import may_subtract_pointers, require_privilege
+from pfq.kernel.privilege import require_privilege
 from pfq.kernel.watch import Change, Watch
 from pfq.lang import to_program
 from pfq.ring.reader import Reader
@@ -99,6 +100,9 @@ class Capture:
         try:
             self._endpoints = [self._endpoint(number, shape) for number in range(endpoints)]
             self._start(wanted, shape, _clock(clock), binding, direction, hook, promiscuous)
+            # A clsact filter would outlive a process that forgets to close.
+            self._undo.callback(atexit.unregister, self.close)
+            atexit.register(self.close)
         except BaseException:
             self._undo.close()
             raise
@@ -129,7 +133,7 @@ class Capture:
             clock=clock,
             inline=binding == "inline",
             ordered=platform.machine() in STORES_IN_ORDER,
-            linear=self.device.mtu <= ONE_BUFFER_MTU and may_subtract_pointers(),
+            linear=self.device.mtu <= ONE_BUFFER_MTU,
         )
         self._path = DataPath(spec, self._endpoints)
         self._undo.callback(self._path.close)

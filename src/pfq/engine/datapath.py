@@ -5,9 +5,10 @@ from __future__ import annotations
 import mmap
 import struct
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import lru_cache
 
 from pfq.codegen import layouts
 from pfq.codegen.device import Clock, DeviceCode, compile_device
@@ -26,6 +27,7 @@ from pfq.kernel.programs import Program, load, wait_for_running_programs
 PROGRAM_NAME = "pfq"
 NS_PER_SECOND = 1_000_000_000
 CLOCK_READINGS = 5
+KEPT_CODES = 32
 
 
 class DataPath:
@@ -38,12 +40,11 @@ class DataPath:
     def __init__(self, spec: DeviceSpec, endpoints: Sequence[Endpoint]) -> None:
         self._spec = spec
         self._undo = ExitStack()
-        self._codes: dict[Hook, DeviceCode] = {}
-        self._programs: dict[Way, Program] = {}
+        self._programs: dict[tuple[Way, bool], Program] = {}
         self._attachments: list[Attachment] = []
         self._final: tuple[GroupStatistics, ...] | None = None
         try:
-            code = self._code(spec.hook)
+            code = self._code(spec.hook, spec.linear)
             self.memory: DeviceMemory = code.memory
             self._sets = code.sets
             self._maps = {m.name: self._undo.enter_context(Map.create(m)) for m in code.object.maps}
@@ -62,10 +63,8 @@ class DataPath:
         self._undo.callback(memory.close)
         return memory
 
-    def _code(self, hook: Hook) -> DeviceCode:
-        if hook not in self._codes:
-            self._codes[hook] = compile_device(replace(self._spec, hook=hook))
-        return self._codes[hook]
+    def _code(self, hook: Hook, linear: bool) -> DeviceCode:
+        return compiled(replace(self._spec, hook=hook, linear=linear and hook is Hook.XDP))
 
     def set_members(self, group: int, members: Sequence[Member]) -> None:
         """Who is in a group: rewrites its steering tables, and nothing else."""
@@ -78,22 +77,29 @@ class DataPath:
     def attach(self, ways: Iterable[Way], ifindex: int) -> Way:
         """Attaches by the first way that the device can do, and says which."""
         refusal: KernelRefusedError | None = None
-        for way in ways:
+        for way, linear in self._tries(ways):
             try:
-                self._attachments.append(way.attach(self.program(way), ifindex))
+                self._attachments.append(way.attach(self.program(way, linear), ifindex))
             except KernelRefusedError as error:
-                refusal = refusal or error
+                refusal = refusal or (None if linear else error)
             else:
                 return way
         assert refusal is not None, "at least one way is tried"
         raise refusal
 
-    def program(self, way: Way) -> Program:
+    def _tries(self, ways: Iterable[Way]) -> Iterator[tuple[Way, bool]]:
+        """Each way with `linear`; XDP for one buffer is refused when the device's peer has a large MTU."""
+        for way in ways:
+            if self._spec.linear and way.hook is Hook.XDP:
+                yield way, True
+            yield way, False
+
+    def program(self, way: Way, linear: bool) -> Program:
         """The program for one way, loaded when it is first asked for."""
-        if way not in self._programs:
-            program = load(self._code(way.hook).object, self._maps, PROGRAM_NAME, tcx=way.tcx)
-            self._programs[way] = self._undo.enter_context(program)
-        return self._programs[way]
+        if (way, linear) not in self._programs:
+            program = load(self._code(way.hook, linear).object, self._maps, PROGRAM_NAME, tcx=way.tcx)
+            self._programs[way, linear] = self._undo.enter_context(program)
+        return self._programs[way, linear]
 
     def set_clock(self) -> None:
         """Tells the program what to add to the kernel's clock to get the time of day."""
@@ -143,6 +149,12 @@ class DataPath:
             self.detach()
             self._final = self.statistics()
             self._undo.close()
+
+
+@lru_cache(maxsize=KEPT_CODES)
+def compiled(spec: DeviceSpec) -> DeviceCode:
+    """The program of a device. LLVM keeps 0.2 MB of every compilation for good, so captures share them."""
+    return compile_device(spec)
 
 
 def clock_offset(clock: Clock) -> int:

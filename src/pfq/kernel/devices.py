@@ -15,7 +15,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Final, Self
 
-from pfq.errors import DeviceMissingError
+from pfq.errors import DeviceMissingError, NoPrivilegeError
 from pfq.kernel import netlink
 from pfq.kernel.netlink import Netlink, attributes, number, text
 from pfq.kernel.sys import refusal
@@ -173,7 +173,13 @@ class Promiscuous:
     """
 
     def __init__(self, ifindex: int) -> None:
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+        try:
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+        except PermissionError:
+            raise NoPrivilegeError(
+                "promiscuous mode is not allowed here: this process lacks CAP_NET_RAW",
+                hint="run as root, or capture without promiscuous mode (-p)",
+            ) from None
         request = struct.pack("=iHH8x", ifindex, _PACKET_MR_PROMISC, 0)
         try:
             self._socket.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)

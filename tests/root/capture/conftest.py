@@ -5,17 +5,12 @@ from __future__ import annotations
 from typing import cast
 
 import pytest
+from root.capture.harness import MODES, NEEDS_TCX
 
 from pfq.engine.hooks import HookChoice
-from pfq.kernel import features
-
-MODES: tuple[HookChoice, ...] = ("xdp", "xdp-generic", "tcx", "clsact")
 
 
-@pytest.fixture(params=MODES)
+@pytest.fixture(params=[pytest.param(mode, marks=NEEDS_TCX if mode == "tcx" else ()) for mode in MODES])
 def mode(request: pytest.FixtureRequest) -> HookChoice:
     """Each hook that takes incoming packets."""
-    hook = cast(HookChoice, request.param)
-    if hook == "tcx" and not features.available("tcx"):
-        pytest.skip("tcx came with Linux 6.6")
-    return hook
+    return cast(HookChoice, request.param)

@@ -14,12 +14,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from root.network import Pair, Sender, eventually
 
 import pfq
 from pfq.engine.capture import Capture
+from pfq.engine.hooks import HookChoice
 from pfq.engine.statistics import CaptureStatistics
 from pfq.ring.reader import Reader
+
+MODES: tuple[HookChoice, ...] = ("xdp", "xdp-generic", "tcx", "clsact")
+NEEDS_TCX = pytest.mark.feature("tcx")
 
 FLOWS = 16
 """Flows of `flow_frame`; consecutive packets of a flow go in opposite directions."""

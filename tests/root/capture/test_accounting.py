@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
-from root.capture.harness import FLOWS, check_identities, flow_frame, opened, reading, send, settled
+from root.capture.harness import FLOWS, check_identities, flow_frame, opened, pinned, reading, send, settled
 from root.network import Pair
 
 from pfq.engine.hooks import HookChoice
@@ -58,3 +61,26 @@ def test_L1_dropped_and_nobody(netns_pair: Pair, mode: HookChoice) -> None:
     (group,) = statistics.groups
     assert (group.arrived, group.filtered, group.dropped, group.selected, group.nobody) == (3200, 0, 100, 3100, 100)
     assert len(got[0].rows) == statistics.endpoints[0].selected == 3000
+
+
+@pytest.mark.parametrize("netns_pair", [2], indirect=True)
+def test_L1_two_cpus_at_once(netns_pair: Pair, mode: HookChoice) -> None:
+    """Each CPU has counters and rings of its own; the sums are right."""
+    cpus, each = sorted(os.sched_getaffinity(0))[:2], 10_000
+
+    def run(first: int, cpu: int) -> None:
+        with netns_pair.sender() as sender, pinned(cpu):
+            sender.bypass_queueing()
+            for start in range(first, 2 * each, 200):
+                sender.send(map(flow_frame, range(start, start + 100)))
+
+    with opened(netns_pair, FLOW, endpoints=2, hook=mode, slots=32_768, snaplen=96) as capture:
+        with reading(capture, 0.001) as got, ThreadPoolExecutor() as pool:
+            list(pool.map(run, (0, 100), cpus))
+            settled(capture, 2 * each)
+        statistics = capture.statistics()
+    check_identities(statistics)
+    assert (statistics.selected, statistics.lost) == (2 * each, 0)
+    assert sorted(np.concatenate([flows.numbers for flows in got]).tolist()) == list(range(2 * each))
+    assert all(len(flows.rows) == endpoint.read for flows, endpoint in zip(got, statistics.endpoints, strict=True))
+    assert all(flows.rings == set(cpus) for flows in got)

@@ -8,8 +8,7 @@ import subprocess
 import time
 
 import pytest
-from root.capture.conftest import MODES
-from root.capture.harness import check_identities, flow_frame, opened, packets, send, settled
+from root.capture.harness import MODES, check_identities, flow_frame, opened, packets, send, settled
 from root.left import left_since, snapshot
 from root.network import Pair, eventually, numbered, traffic
 
@@ -35,6 +34,13 @@ with pfq.capture("pfqt-b", hook={hook!r}, slots=1024, snaplen=96, promiscuous=Tr
         capture.stop()
 statistics = capture.statistics()
 print(json.dumps([statistics.arrived, statistics.selected, *asdict(statistics.endpoints[0]).values()]))
+"""
+
+FORGETFUL = """
+import pfq
+capture = pfq.capture("pfqt-b", hook={hook!r}, snaplen=96)
+print(capture.attachment, flush=True)
+{end}
 """
 
 COMMAND = """
@@ -126,6 +132,17 @@ def test_C3_stopped_for_a_while(netns_pair: Pair, mode: HookChoice) -> None:
         child.send_signal(signal.SIGINT)
         assert json.loads(line(child)) == [6000, 6000, 6000, 2024, 3976, 2024, 0]
         assert child.wait() == 0
+
+
+@pytest.mark.parametrize(("end", "status"), [("", 0), ("input()", 1), ("raise SystemExit(7)", 7)])
+def test_C4_a_script_that_forgets_to_close(netns_pair: Pair, mode: HookChoice, end: str, status: int) -> None:
+    """Whichever way it ends but by a signal it does not handle."""
+    before = snapshot()
+    with netns_pair.b.python(FORGETFUL.format(hook=mode, end=end)) as child:
+        assert line(child).endswith(" on pfqt-b")
+        assert child.wait() == status
+    assert not left_since(before)
+    assert "clsact" not in netns_pair.b.run("tc", "qdisc", "show", "dev", netns_pair.dev_b)
 
 
 def test_C4_told_to_end(netns_pair: Pair) -> None:

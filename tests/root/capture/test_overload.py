@@ -55,6 +55,20 @@ def test_L2_stalled_consumer(netns_pair: Pair, mode: HookChoice) -> None:
     assert statistics.lost == 7952
 
 
+def test_L2_a_batch_that_is_held_is_not_overwritten(netns_pair: Pair, mode: HookChoice) -> None:
+    with opened(netns_pair, hook=mode, slots=1024, snaplen=96) as capture, netns_pair.sender() as sender:
+        burst(sender, capture, 0, 512)
+        held = capture[0].read()
+        assert held is not None
+        burst(sender, capture, 512, 5000)
+        assert capture.statistics().lost == 5000 - 512
+        assert [held.bytes(i) for i in range(len(held))] == list(map(flow_frame, range(512)))
+        assert read_all(capture) == list(range(512, 1024))
+        burst(sender, capture, 5512, 1024)
+        assert read_all(capture) == list(range(5512, 6536))
+    check_identities(capture.statistics())
+
+
 @pytest.mark.parametrize("slots", [512, 2048, 4096])
 def test_L4_burst_absorption(netns_pair: Pair, mode: HookChoice, slots: int) -> None:
     """Of a burst into an empty ring exactly what is over its size is lost, wherever in the ring it begins."""

@@ -35,13 +35,16 @@ def count_next(reader: Reader) -> int:
 
 @pytest.mark.usefixtures("only_the_doorbell")
 def test_the_doorbell_wakes_a_blocked_read(netns_pair: Pair, mode: HookChoice) -> None:
-    with ThreadPoolExecutor() as pool, opened(netns_pair, hook=mode, snaplen=96) as capture:
-        with netns_pair.sender() as sender:
-            for number, idle_s in enumerate((0.0, 0.01, 0.05, 0.1, 1.0)):
-                waiting = pool.submit(count_next, capture[0])
-                time.sleep(idle_s)
-                sender.send([flow_frame(number)])
-                assert waiting.result(timeout=PATIENCE_S) == 1
+    with (
+        ThreadPoolExecutor() as pool,
+        opened(netns_pair, hook=mode, snaplen=96) as capture,
+        netns_pair.sender() as sender,
+    ):
+        for number, idle_s in enumerate((0.0, 0.01, 0.05, 0.1, 1.0)):
+            waiting = pool.submit(count_next, capture[0])
+            time.sleep(idle_s)
+            sender.send([flow_frame(number)])
+            assert waiting.result(timeout=PATIENCE_S) == 1
 
 
 @pytest.mark.usefixtures("only_the_doorbell")
@@ -58,14 +61,17 @@ def test_no_wake_up_is_missed(netns_pair: Pair) -> None:
 @pytest.mark.usefixtures("only_the_doorbell")
 def test_every_end_point_wakes_its_own_reader(netns_pair: Pair, mode: HookChoice) -> None:
     program = "conditional (has_src_port 1000) (steer_to 0) (conditional (has_src_port 1001) (steer_to 1) (steer_to 2))"
-    with ThreadPoolExecutor() as pool, opened(netns_pair, program, endpoints=3, hook=mode, snaplen=96) as capture:
-        with netns_pair.sender() as sender:
-            waiting = [pool.submit(count_next, reader) for reader in capture]
-            time.sleep(0.1)
-            for turn, number in enumerate((2, 0, 1)):
-                assert sum(future.done() for future in waiting) == turn
-                sender.send([flow_frame(number)])
-                assert waiting[number].result(timeout=PATIENCE_S) == 1
+    with (
+        ThreadPoolExecutor() as pool,
+        opened(netns_pair, program, endpoints=3, hook=mode, snaplen=96) as capture,
+        netns_pair.sender() as sender,
+    ):
+        waiting = [pool.submit(count_next, reader) for reader in capture]
+        time.sleep(0.1)
+        for turn, number in enumerate((2, 0, 1)):
+            assert sum(future.done() for future in waiting) == turn
+            sender.send([flow_frame(number)])
+            assert waiting[number].result(timeout=PATIENCE_S) == 1
 
 
 def test_a_read_with_a_timeout(netns_pair: Pair) -> None:

@@ -9,7 +9,8 @@ from functools import cache
 import pytest
 from root.capture.harness import opened, packets, send, settled
 from root.network import Pair
-from support import handmade, packets as line_packets
+from support import handmade
+from support import packets as line_packets
 from support.frames import CAPTURES, ethernet_captures, ethernet_frames
 
 from pfq.engine.hooks import HookChoice

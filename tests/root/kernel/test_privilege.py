@@ -38,7 +38,7 @@ def test_U17_what_an_unprivileged_process_is_told(netns: Namespace) -> None:
     with netns.python(CHILD.format(uid=NOBODY)) as child:
         assert child.stdout is not None
         said = child.stdout.read().splitlines()
-    why = "this process lacks CAP_BPF and CAP_NET_ADMIN"
+    why = "this process lacks CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON"
     assert said == [
         f"creating the map `m` (1 x 8 bytes) needs the right to use eBPF: {why}",
         f"loading the program `p` needs the right to use eBPF: {why}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from itertools import pairwise
 
 import pytest
 
@@ -38,7 +39,7 @@ def test_scratch_memory_does_not_overlap() -> None:
         (layouts.FACTS, layouts.FACTS + 8 * layouts.MAX_FACTS),
         (layouts.GROUP_RESULTS, layouts.GROUP_RESULTS + layouts.GROUP_RESULT_BYTES),
     ]
-    assert all(end <= start for (_, end), (start, _) in zip(ends, ends[1:], strict=False))
+    assert all(end <= start for (_, end), (start, _) in pairwise(ends))
 
 
 @pytest.mark.parametrize("groups", [1, 2, 64])

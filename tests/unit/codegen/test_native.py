@@ -47,6 +47,24 @@ def test_frames_cut_at_every_byte(name: str) -> None:
         agree(program, FRAMES[name][:length], native)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "steer_to 3 >-> par (broadcast >-> drop) (mark 1)",
+        "classify 2 >-> par (steer_flow >-> classify 3 >-> drop) unit",
+        "steer_to 3 >-> classify 2 >-> inv (steer_flow >-> drop)",
+        "par (mark 5 >-> put_state 6 >-> inc 7 >-> kernel >-> drop) (when (has_state 6) (inc 8))",
+        "when is_tcp (when is_ip drop) >-> mark 1",
+        "inv (par udp (inv tcp)) >-> steer_p2p",
+    ],
+)
+def test_what_is_restored_and_what_stays(text: str) -> None:
+    program = compile_text(text)
+    native = NativeProgram(program)
+    for frame in FRAMES.values():
+        agree(program, frame, native)
+
+
 @pytest.mark.slow
 @settings(max_examples=40)
 @given(program=programs, some_frames=st.lists(frames(), min_size=10, max_size=10))

@@ -11,11 +11,12 @@ from pfq.kernel import privilege
 @pytest.mark.parametrize(
     ("has", "why"),
     [
-        ({"CAP_BPF", "CAP_NET_ADMIN"}, None),
+        ({"CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"}, None),
+        ({"CAP_BPF", "CAP_NET_ADMIN"}, "this process lacks CAP_PERFMON"),
         ({"CAP_SYS_ADMIN", "CAP_NET_ADMIN"}, None),
-        ({"CAP_NET_ADMIN"}, "this process lacks CAP_BPF"),
+        ({"CAP_NET_ADMIN", "CAP_PERFMON"}, "this process lacks CAP_BPF"),
         ({"CAP_SYS_ADMIN"}, "this process lacks CAP_NET_ADMIN"),
-        (set(), "this process lacks CAP_BPF and CAP_NET_ADMIN"),
+        (set(), "this process lacks CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON"),
     ],
 )
 def test_what_is_missing(has: set[str], why: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +27,7 @@ def test_what_is_missing(has: set[str], why: str | None, monkeypatch: pytest.Mon
     else:
         with pytest.raises(NoPrivilegeError, match=why) as caught:
             privilege.require_privilege()
-        assert "-r FILE" in str(caught.value.hint)
+        assert "run as root" in str(caught.value.hint)
 
 
 def test_the_kernel_is_asked() -> None:

@@ -1,27 +1,14 @@
-"""D1 to D4, D6: what happens to the device while it is captured from."""
+"""D2 to D4: the device disappears while it is captured from, and every reader is told."""
 
 from __future__ import annotations
 
-import logging
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
-from root.capture.harness import (
-    check_identities,
-    flow_frame,
-    opened,
-    packets,
-    pinned,
-    reading,
-    send,
-    settled,
-)
-from root.network import Namespace, Pair, Sender, eventually, is_running, namespace, numbered
+from root.capture.harness import check_identities, flow_frame, opened, send, settled
+from root.network import Namespace, Pair, eventually, is_running, namespace
 
 from pfq.engine.hooks import HookChoice
 from pfq.errors import DeviceGoneError, DeviceMissingError
@@ -31,52 +18,6 @@ pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
 
 PATIENCE_S = 20.0
 WAKE_S = 0.5
-
-
-@contextmanager
-def pump(pair: Pair, rate_pps: int) -> Iterator[list[int]]:
-    """Sends `flow_frame`s, whatever becomes of them, until the block ends; the list then has how many were taken."""
-    stop, taken = threading.Event(), []
-
-    def run(sender: Sender) -> None:
-        number = refused = 0
-        with pinned():
-            while not stop.is_set():
-                for _ in range(rate_pps // 1000):
-                    try:
-                        sender.send([flow_frame(number)])
-                    except OSError:  # the device is down
-                        refused += 1
-                    number += 1
-                time.sleep(0.001)
-        taken.append(number - refused)
-
-    with pair.sender() as sender, ThreadPoolExecutor() as pool:
-        pumping = pool.submit(run, sender)
-        try:
-            yield taken
-        finally:
-            stop.set()
-            pumping.result()
-
-
-def test_D1_down_and_up(netns_pair: Pair, mode: HookChoice) -> None:
-    """Packets come again by themselves each time, and those that arrived are all accounted for."""
-    with opened(netns_pair, "ip >-> steer_flow", endpoints=2, hook=mode, snaplen=96) as capture:
-        with reading(capture) as got:
-            with pump(netns_pair, 20_000) as taken:
-                for turn in range(20):
-                    inside, name = (netns_pair.b, netns_pair.dev_b) if turn % 4 else (netns_pair.a, netns_pair.dev_a)
-                    inside.run("ip", "link", "set", name, "down")
-                    inside.run("ip", "link", "set", name, "up")
-                    before = capture.statistics().arrived
-                    assert eventually(lambda b=before: capture.statistics().arrived > b + 100, PATIENCE_S)
-        statistics = capture.statistics()
-    check_identities(statistics)
-    assert 2000 < statistics.arrived <= taken[0]
-    for flow, endpoint in zip(got, statistics.endpoints, strict=True):
-        flow.check()
-        assert len(flow.rows) == endpoint.delivered
 
 
 def drained(reader: Reader) -> tuple[int, str, float]:
@@ -172,37 +113,3 @@ def test_D6_moved_to_another_namespace(netns_pair: Pair, mode: HookChoice) -> No
         seen = other.run("ip", "-d", "link", "show", pair.dev_b) + other.run("tc", "filter", "show", "dev", pair.dev_b)
         assert "prog" not in seen
         assert "pfq:" not in seen
-
-
-def test_D6_renamed_mtu_promiscuous(netns_pair: Pair, mode: HookChoice, caplog: pytest.LogCaptureFixture) -> None:
-    """Each event is logged, and the capture goes on."""
-    pair, name = netns_pair, netns_pair.dev_b
-    caplog.set_level(logging.INFO, "pfq")
-    frames: list[bytes] = []
-    with opened(pair, hook=mode, snaplen=2016) as capture, pair.sender() as sender:
-
-        def go_on(size: int = 60) -> None:
-            frames.append(numbered(len(frames), size))
-            send(sender, frames[-1:])
-            settled(capture, len(frames))
-
-        go_on()
-        for words in (["down"], ["name", "renamed"], ["up"], ["mtu", "9000"], ["promisc", "on"], ["promisc", "off"]):
-            pair.b.run("ip", "link", "set", name, *words)
-            name = words[1] if words[0] == "name" else name
-            if words != ["down"]:
-                assert eventually(lambda inside=name: is_running(pair.b, inside) or words[0] == "name")
-        pair.a.run("ip", "link", "set", pair.dev_a, "mtu", "9000")
-        go_on()
-        go_on(9014)
-        capture.stop()
-        got = packets(capture[0])
-    assert [(packet.data, packet.len) for packet in got] == [(frame[:2016], len(frame)) for frame in frames]
-    assert [record.getMessage() for record in caplog.records if record.name == "pfq.engine.capture"] == [
-        "pfqt-b is down",
-        "pfqt-b was renamed",
-        "renamed is up",
-        "renamed has another MTU",
-        "renamed went into or out of promiscuous mode",
-        "renamed went into or out of promiscuous mode",
-    ]
