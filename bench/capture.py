@@ -6,6 +6,7 @@ machine drifts, the ratio does not. Run as root: `make bench`.
 
 from __future__ import annotations
 
+import atexit
 import os
 import statistics
 import subprocess
@@ -113,15 +114,13 @@ def c_reader() -> str:
     """The compiled reader, beside the installed library."""
     import pfq
 
-    package = Path(pfq.__file__).parent
+    library = Path(pfq.__file__).parent / "lib"
     target = Path(tempfile.gettempdir()) / f"pfq-bench-reader-{os.getpid()}"
     if not target.exists():
-        library = package / "lib"
-        subprocess.run(
-            ["cc", "-O3", "-std=gnu11", f"-I{HERE.parent / 'native/include'}", str(HERE / "reader.c"), "-o", str(target),
-             str(library / "libpfq.so.1"), f"-Wl,-rpath,{library}"],
-            check=True,
-        )  # fmt: skip
+        sources = [f"-I{HERE.parent / 'native/include'}", str(HERE / "reader.c")]
+        linking = [str(library / "libpfq.so.1"), f"-Wl,-rpath,{library}"]
+        subprocess.run(["cc", "-O3", "-std=gnu11", *sources, "-o", str(target), *linking], check=True)
+        atexit.register(target.unlink)
     return str(target)
 
 
