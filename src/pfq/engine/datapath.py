@@ -139,10 +139,6 @@ class DataPath:
                 self._attachments.pop().detach()
             wait_for_running_programs()
 
-    def alive(self) -> bool:
-        """The programs are still on the device."""
-        return all(attachment.info().alive for attachment in self._attachments)
-
     def close(self) -> None:
         """Detaches and gives all memory back; the counters stay readable."""
         if self._final is None:

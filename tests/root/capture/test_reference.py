@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from functools import cache
 
 import pytest
@@ -67,7 +66,8 @@ def reach(frame: bytes, mode: HookChoice) -> bool:
     return mode in ("xdp", "xdp-generic") or not is_tagged or len(frame) >= SHORTEST_TAGGED
 
 
-def steered(text: str, frames: Sequence[bytes]) -> tuple[list[list[bytes]], Counter[int]]:
+@cache
+def steered(text: str, frames: tuple[bytes, ...]) -> tuple[list[list[bytes]], Counter[int]]:
     """What each end-point gets, and what the user's counters hold, by the references."""
     program, members = to_program(text), [Member(number) for number in range(ENDPOINTS)]
     got: list[list[bytes]] = [[] for _ in members]
@@ -82,8 +82,8 @@ def steered(text: str, frames: Sequence[bytes]) -> tuple[list[list[bytes]], Coun
     return got, counters
 
 
-def check(pair: Pair, mode: HookChoice, text: str, frames: Sequence[bytes]) -> None:
-    frames = [frame for frame in frames if reach(frame, mode)]
+def check(pair: Pair, mode: HookChoice, text: str, frames: tuple[bytes, ...]) -> None:
+    frames = tuple(frame for frame in frames if reach(frame, mode))
     wanted, counters = steered(text, frames)
     with opened(pair, text, hook=mode, endpoints=ENDPOINTS, snaplen=SNAPLEN, slots=8192) as capture:
         with pair.sender() as sender:
