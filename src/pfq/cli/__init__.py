@@ -11,7 +11,7 @@ import click
 
 import pfq
 from pfq.cli import failure
-from pfq.errors import UsageError
+from pfq.errors import OutputError, UsageError
 from pfq.source import did_you_mean
 
 COMMANDS = {
@@ -65,10 +65,17 @@ class Commands(click.Group):
         arguments = list(sys.argv[1:] if args is None else args)
         extra["standalone_mode"] = False
         try:
+            if sys.stdout is None:
+                raise OutputError("standard output is closed", hint="send it to a file, or to /dev/null")
             status = super().main(arguments, *rest, **extra)
         except Exception as error:
-            status = failure.report(error, as_json="-j" in arguments or "--json" in arguments)
+            status = failure.report(error, as_json=_wants_json(arguments))
         sys.exit(status if isinstance(status, int) else 0)
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Errors are JSON where the output is; for `capture`, as for tcpdump, -j is something else."""
+    return "--json" in arguments or ("-j" in arguments and arguments[0] != "capture")
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,13 @@ def counter(flags: str, name: str, help: str) -> Callable[[Any], Any]:
     return click.option(flags, name, count=True, help=help)
 
 
+def finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Refuses `nan` and `inf`, which are floating-point numbers too."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a number of seconds", context, parameter)
+    return value
+
+
 # fmt: off
 @click.command()
 @click.option("-i", "--interface", "device", metavar="DEV", help="Device to capture from.")
@@ -71,7 +79,8 @@ def counter(flags: str, name: str, help: str) -> Callable[[Any], Any]:
 @click.option("-E", "--endpoints", "endpoints", type=int, default=1, metavar="N", show_default=True,
               help="End-points the program steers to; each line says which one.")
 @click.option("-c", "--count", "count", type=click.IntRange(1), metavar="N", help="Stop after N packets.")
-@click.option("--duration", type=click.FloatRange(0, min_open=True), metavar="S", help="Stop after S seconds.")
+@click.option("--duration", type=click.FloatRange(0, min_open=True), callback=finite, metavar="S",
+              help="Stop after S seconds.")
 @click.option("-s", "--snapshot-length", "snaplen", type=click.IntRange(0), default=0, metavar="BYTES",
               help="Keep so many bytes of a frame, at most 65535; 0: as many as the MTU needs.")
 @click.option("-B", "--buffer-size", "buffer_kib", type=click.IntRange(1), metavar="KIB",
@@ -166,7 +175,10 @@ def slots(settings: Settings) -> int | None:
     assert settings.device is not None
     shape = ring_shape(device(settings.device), min(settings.snaplen, LONGEST_SNAPLEN) or None, None)
     wanted = max(1, settings.buffer_kib * 1024 // shape.slot_bytes)
-    return min(1 << (wanted.bit_length() - 1), MAX_SLOTS)
+    if wanted > MAX_SLOTS:
+        most = MAX_SLOTS * shape.slot_bytes // 1024
+        raise UsageError(f"a buffer of {settings.buffer_kib} KiB is too large", hint=f"-B takes at most {most} here")
+    return int(1 << (wanted.bit_length() - 1))
 
 
 def list_devices(as_json: bool) -> None:

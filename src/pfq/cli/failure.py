@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -10,9 +11,10 @@ from typing import Any
 
 import click
 
-from pfq.errors import InternalError, PfqError, ProgramErrors, UsageError
+from pfq.errors import InternalError, OutputError, PfqError, ProgramErrors, UsageError
 
 INTERRUPTED_STATUS = 130
+WRITING_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 DEBUG_VARIABLE = "PFQ_DEBUG"
 
 _COLOURS = (
@@ -48,6 +50,9 @@ def as_pfq_error(error: Exception) -> PfqError:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "pfq"
         return UsageError(error.format_message().rstrip("."), hint=f"`{path} --help` shows the options")
+    if isinstance(error, OSError) and error.errno in WRITING_FAILED:
+        forget_stdout()
+        return OutputError(f"cannot write the output: {error.strerror}", hint="write it where there is room")
     return InternalError(
         f"{type(error).__name__}: {error}",
         hint=f"please report this with the command and the output of `pfq probe`; {DEBUG_VARIABLE}=1 shows the place",

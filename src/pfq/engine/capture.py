@@ -97,6 +97,7 @@ class Capture:
         self._threads: list[threading.Thread] = []
         self._ways: list[Way] = []
         self._undo = ExitStack()
+        self._closed = False
         try:
             self._endpoints = [self._endpoint(number, shape) for number in range(endpoints)]
             self._start(wanted, shape, _clock(clock), binding, direction, hook, promiscuous)
@@ -207,9 +208,12 @@ class Capture:
 
     def close(self) -> None:
         """Stops, ends all readers, and gives everything back; the counters stay readable."""
+        self._closed = True
         self._undo.close()
 
     def __enter__(self) -> Self:
+        if self._closed:
+            raise RingClosedError("the capture is closed", hint="start another one")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:

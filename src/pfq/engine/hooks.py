@@ -71,6 +71,9 @@ def incoming_ways(device: Device, choice: HookChoice, binding: Binding) -> tuple
             return (XDP_GENERIC,)
         case "tcx" | "clsact":
             return (Way(Hook.TC_INGRESS, choice),)
+        case "auto" if not ingress.tcx:
+            # A clsact filter outlives a process that is killed; XDP programs do not.
+            return (XDP_NATIVE, XDP_GENERIC, ingress)
         case "auto" if device.is_virtual and binding == "tap":
             return (ingress, XDP_NATIVE, XDP_GENERIC)
         case "auto":

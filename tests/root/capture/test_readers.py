@@ -148,3 +148,10 @@ def test_statistics_after_closing(netns_pair: Pair, mode: HookChoice, stop_first
     check_identities(statistics)
     assert sum(endpoint.selected for endpoint in statistics.endpoints) == statistics.selected == statistics.arrived
     assert statistics.delivered == 128
+
+
+def test_a_closed_capture_cannot_be_entered_again(netns_pair: Pair) -> None:
+    with opened(netns_pair) as capture:
+        pass
+    with pytest.raises(RingClosedError, match="the capture is closed"), capture:
+        pass

@@ -130,3 +130,26 @@ def test_interrupted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("platform.release", interrupted)
     assert run("version").exit_code == 130
+
+
+@pytest.mark.parametrize(
+    ("redirection", "message"),
+    [(">/dev/full", "cannot write the output: No space left on device"), (">&-", "standard output is closed")],
+)
+def test_R6_output_that_cannot_be_written(redirection: str, message: str) -> None:
+    command = f"{sys.executable} -c 'from pfq.cli import main; main()' functions {redirection}"
+    ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[0] == f"error[PFQ504]: {message}"
+    assert "Traceback" not in ended.stderr
+    assert "Exception ignored" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(("--duration", "nan"), "nan is not a number of seconds"), (("--duration", "inf"), "inf is not a number")],
+)
+def test_durations_that_never_end(options: tuple[str, ...], message: str, run: Run) -> None:
+    ended = run("capture", "-i", "lo", *options)
+    assert ended.exit_code == 1
+    assert message in ended.stderr

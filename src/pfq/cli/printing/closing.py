@@ -26,6 +26,9 @@ def counted(number: int, what: str) -> str:
 
 def reasons(captured: int, statistics: CaptureStatistics) -> Iterator[tuple[int, str]]:
     group = statistics.groups[0]
+    copies = statistics.delivered + statistics.lost
+    if copies > group.selected:
+        yield copies, f"copies for end-points were made of {group.selected} packets"
     yield group.filtered, "not captured: rejected by the filter"
     yield group.dropped, "not captured: dropped by the program"
     yield group.nobody, "not captured: selected for a class that has no end-point"

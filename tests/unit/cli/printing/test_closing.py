@@ -48,3 +48,9 @@ def test_record() -> None:
         "lost": 1,
         "endpoints": [{"selected": 2, "delivered": 1, "lost": 1, "read": 1, "waiting": 0}],
     }
+
+
+def test_copies_to_several_endpoints_are_explained() -> None:
+    group = GroupStatistics(arrived=10, filtered=0, dropped=0, selected=10, nobody=0, counters=(0,) * 64)
+    lines = list(closing_lines(19, CaptureStatistics((group,), (endpoint(10, 0, 10), endpoint(9, 1, 9)))))
+    assert "  20 copies for end-points were made of 10 packets" in lines
