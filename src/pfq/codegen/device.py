@@ -31,6 +31,8 @@ from pfq.errors import TooBigError
 from pfq.lang.program import Program
 
 ENTRY, DELIVER = "pfq", "deliver"
+LEVEL = 1
+"""A level more takes LLVM 6 ms longer, and the program is as fast."""
 MAX_LINES = 24_000
 """Beyond, a jump might reach further than the 32,767 instructions that eBPF can express."""
 
@@ -128,7 +130,7 @@ class _DeviceCompiler:
         memory = self._memory()
         self.places.finish()
         machine = bpf_machine()
-        optimal = optimised(self.module, machine)
+        optimal = optimised(self.module, machine, LEVEL)
         text = str(optimal)
         if (lines := text.count("\n")) > MAX_LINES:
             raise TooBigError(
