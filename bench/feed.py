@@ -18,10 +18,12 @@ from pfq.codegen.spec import Hook, ObjectSpec
 from pfq.engine.datapath import DataPath
 from pfq.engine.endpoint import Endpoint
 from pfq.engine.hooks import XDP_NATIVE
-from pfq.engine.steering import Member
+from pfq.engine.steering import Member, SteeringTable
 from pfq.kernel.maps import possible_cpus
 from pfq.kernel.programs import Program, load
+from pfq.lang.action import DEFAULT_CLASSES
 from pfq.lang.compile import compile_text
+from pfq.lang.interp import decide
 
 FEEDER_CPU, READER_CPU = 0, 1
 ENDPOINTS = 4
@@ -85,11 +87,22 @@ def data_path(text: str, clock: Clock, slots: int, slot_bytes: int = 128) -> Ite
         yield Fed(path.program(XDP_NATIVE, linear=True), path, endpoints)
 
 
+def frames_for_all(size: int) -> list[bytes]:
+    """A frame for each end-point, of a flow that `steer_flow` gives to it."""
+    table = SteeringTable.of([Member(number) for number in range(ENDPOINTS)], DEFAULT_CLASSES)
+    program = compile_text("steer_flow", "<bench>")
+    found: dict[int, bytes] = {}
+    for flow in range(FLOWS):
+        (endpoint,) = table.select(decide(program, frame(flow, size)))
+        found.setdefault(endpoint, frame(flow, size))
+    return [found[number] for number in range(ENDPOINTS)]
+
+
 def feed(program: Program, packets: int, size: int = FRAME_BYTES) -> float:
-    """Runs the program on so many frames, flow after flow; seconds it took."""
-    frames = [frame(flow, size) for flow in range(FLOWS)]
+    """Runs the program on so many frames, end-point after end-point; seconds it took."""
+    frames = frames_for_all(size)
     with pinned(FEEDER_CPU):
         start = time.perf_counter()
         for chunk in range(packets // CHUNK):
-            program.test_run(frames[chunk % FLOWS], repeat=CHUNK, live=True, batch=256)
+            program.test_run(frames[chunk % ENDPOINTS], repeat=CHUNK, live=True, batch=256)
         return time.perf_counter() - start
