@@ -56,7 +56,6 @@ STEERING_BYTES: Final = 1104
 NOBODY_HERE: Final = 0xFF
 
 MAX_ENDPOINTS: Final = 64
-MAX_GROUPS: Final = 64
 
 # Map names, as the generated code refers to them.
 SCRATCH_MAP: Final = "scratch"

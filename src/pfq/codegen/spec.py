@@ -15,7 +15,6 @@ class MapType(IntEnum):
     """Numbers of `enum bpf_map_type` in linux/bpf.h."""
 
     ARRAY = 2
-    PROG_ARRAY = 3
     PERCPU_ARRAY = 6
     ARRAY_OF_MAPS = 12
     RINGBUF = 27

@@ -13,10 +13,8 @@ from typing import Final
 NAME_BYTES: Final = 16
 """Room for the name of a map or program, its ending zero included."""
 
-F_RDONLY_PROG: Final = 1 << 7
 F_XDP_HAS_FRAGS: Final = 1 << 5
 F_TEST_XDP_LIVE_FRAMES: Final = 1 << 1
-F_REPLACE: Final = 1 << 2
 F_BEFORE: Final = 1 << 3
 
 PSEUDO_MAP_FD: Final = 1

@@ -23,8 +23,6 @@ from pfq.source import did_you_mean
 
 ARPHRD_ETHER: Final = 1
 ARPHRD_LOOPBACK: Final = 772
-ARPHRD_NONE: Final = 0xFFFE
-"""a device of bare IP packets (tun, WireGuard)"""
 
 _IFF_UP, _IFF_RUNNING = 1 << 0, 1 << 6
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO = 1, 3, 4, 18
