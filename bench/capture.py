@@ -20,7 +20,7 @@ from pathlib import Path
 
 from feed import CHUNK, ENDPOINTS, READER_CPU, Fed, data_path, drop_program, feed, pinned
 
-from pfq.codegen.device import Clock
+from pfq.codegen.finish import Clock
 from pfq.kernel.maps import possible_cpus
 from pfq.kernel.privilege import require_privilege
 from pfq.ring.reader import Reader

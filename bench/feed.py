@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from pfq.codegen.device import Clock, Device, Group
+from pfq.codegen.device import Device, Group
+from pfq.codegen.finish import Clock
 from pfq.codegen.llvm import I32, PTR, bpf_machine, new_module, optimised
 from pfq.codegen.memory import RingShape
 from pfq.codegen.spec import Hook, ObjectSpec

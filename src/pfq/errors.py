@@ -24,6 +24,7 @@
         NoPrivilegeError          PFQ302
         DeviceMissingError        PFQ303
         LimitError                PFQ304
+        ExtensionError            PFQ305
       RejectedError             the kernel said no
         VerifierError             PFQ401
         AttachConflictError       PFQ402
@@ -146,7 +147,7 @@ class RecursiveDefinitionError(ProgramError):
 
 
 class ImportFailedError(ProgramError):
-    """An imported module was not found next to the source, cannot be read, or imports itself."""
+    """An imported module is neither next to the source nor in the library, cannot be read, or imports itself."""
 
     code = "PFQ108"
 
@@ -247,6 +248,17 @@ class LimitError(MachineError):
     """A limit of this process or machine is too low (memory, locked memory, descriptors)."""
 
     code = "PFQ304"
+
+
+class ExtensionError(MachineError):
+    """An installed package that adds primitives to the language cannot be used.
+
+    It cannot be imported, does not hold rows of primitives where its entry point says, or has a name that is
+    taken. None of its primitives is available; those that are built in, and those of other packages, are.
+    `pfq functions` tells which packages are concerned.
+    """
+
+    code = "PFQ305"
 
 
 class RejectedError(PfqError):

@@ -9,7 +9,7 @@ from support.backends import in_kernel
 from support.frames import ADDRESSES6, ethernet, ethernet_captures, ethernet_frames, extended, ip4, ip6, tcp, udp
 
 from pfq.codegen.native import NativeProgram
-from pfq.lang.interp import decide
+from pfq.lang.interp import Interpreter, decide
 from pfq.lang.prims import PRIMS
 from pfq.lang.program import Call, Chain, Prefix, Program
 
@@ -86,12 +86,13 @@ def wide_program() -> Program:
 def test_M2_cut_at_every_byte() -> None:
     program = wide_program()
     native = NativeProgram(program)
+    interpreter = Interpreter(program)
     tried = 0
     with in_kernel(program) as kernel:
         for seed in seeds():
             for length in range(min(len(seed), LONGEST_CUT) + 1):
                 frame = seed[:length]
-                wanted = decide(program, frame)
+                wanted = interpreter.decide(frame)
                 assert native.decide(frame) == wanted, frame.hex()
                 if kernel.accepts(frame):
                     assert kernel.decide(frame) == wanted, frame.hex()

@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.backends import in_kernel
+from support.backends import WORLD, Backends, in_kernel
 from support.frames import frames
 from support.programs import example_program, programs
 
 from pfq.codegen.native import NativeProgram
 from pfq.codegen.spec import Hook
-from pfq.lang.interp import decide
 from pfq.lang.prims import PRIMS, Prim
 from pfq.lang.program import Program
 
@@ -22,13 +21,10 @@ SOME_FRAMES = st.lists(frames(), min_size=12, max_size=12)
 
 
 def compare(program: Program, some_frames: list[bytes], hook: Hook = Hook.XDP) -> None:
-    native = NativeProgram(program)
     with in_kernel(program, hook) as kernel:
+        backends = Backends(program, kernel)
         for frame in some_frames:
-            wanted = decide(program, frame)
-            assert native.decide(frame) == wanted, (str(program), frame.hex())
-            if kernel.accepts(frame):
-                assert kernel.decide(frame) == wanted, (str(program), frame.hex())
+            backends.compare(frame)
 
 
 @pytest.mark.parametrize("prim", PRIMS.values(), ids=lambda prim: prim.name)
@@ -43,7 +39,7 @@ def test_every_primitive(prim: Prim, data: st.DataObject, some_frames: list[byte
 def test_V2_optimising_changes_nothing(program: Program, some_frames: list[bytes]) -> None:
     plain, optimal = (NativeProgram(program, level) for level in (0, 3))
     for frame in some_frames:
-        assert plain.decide(frame) == optimal.decide(frame), (str(program), frame.hex())
+        assert plain.decide(frame, world=WORLD) == optimal.decide(frame, world=WORLD), (str(program), frame.hex())
 
 
 @pytest.mark.parametrize("hook", [Hook.XDP, Hook.TC_INGRESS], ids=lambda hook: hook.value)

@@ -73,4 +73,5 @@ def _scalar(kind: Type) -> st.SearchStrategy[Scalar]:
         "IPv4": ADDRESSES.map(lambda address: IPv4Address(address)),
         "String": TEXTS,
         "Bool": st.booleans(),
+        "PrefixSet": st.lists(NETWORKS.map(str), min_size=1, max_size=3).map(", ".join),
     }.get(kind.name, st.one_of(st.integers(0, 1 << 62), TEXTS))

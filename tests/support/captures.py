@@ -9,6 +9,7 @@ from typing import Any
 
 from click.testing import Result
 
+from pfq.engine.events import ProgramEvent
 from pfq.engine.statistics import CaptureStatistics, EndpointStatistics, GroupStatistics
 from pfq.errors import PfqError, RingClosedError
 from pfq.ring import Reader
@@ -27,7 +28,8 @@ class FakeCapture:
         self.device = SimpleNamespace(name="v1")
         self.arguments: dict[str, Any] = {}
         self.stops = 0
-        self.dropped = 0
+        self.dropped = self.missed = 0
+        self.told: list[ProgramEvent] = []
         self.on_stop: Callable[[], None] = lambda: None
 
     def publish(self, *frames: bytes, endpoint: int = 0, ts_ns: int = 0, **fields: int) -> None:
@@ -38,6 +40,13 @@ class FakeCapture:
         """No more packets will come, as when the device is gone."""
         for reader in self.readers:
             reader.fail(error)
+
+    def events(self) -> list[ProgramEvent]:
+        found, self.told = self.told, []
+        return found
+
+    def events_missed(self) -> int:
+        return self.missed
 
     def stop(self) -> None:
         self.stops += 1

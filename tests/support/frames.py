@@ -17,9 +17,9 @@ ETHERNET = 1
 MACS = bytes.fromhex("ffffffffffff020000000001")
 ADDRESSES4 = tuple(bytes(map(int, a.split("."))) for a in ("10.0.0.1", "10.0.0.2", "192.168.1.1", "255.255.255.255"))
 ADDRESSES6 = tuple(bytes.fromhex(a) for a in ("20010db8" + "0" * 23 + "1", "20010db8" + "0" * 23 + "2", "f" * 32))
-PORTS = (0, 22, 53, 80, 443, 5060, 65535)
+PORTS = (0, 22, 53, 80, 443, 2123, 2152, 4789, 5060, 6081, 65535)
 EXTENSIONS = (0, 43, 44, 51, 60, 135)
-PROTOCOLS = (6, 17, 1, 58, 47, 59, 4, 255)
+PROTOCOLS = (6, 17, 1, 58, 47, 59, 4, 41, 255)
 
 
 @cache
@@ -91,6 +91,31 @@ def ethernet(payload: bytes, ethertype: int, tags: list[tuple[int, int]] | None 
     return head + struct.pack(">H", ethertype) + payload
 
 
+def gre(payload: bytes, kind: int, flags: int = 0) -> bytes:
+    """GRE around a packet; `flags` says which of checksum, key and sequence number are there."""
+    options = bytes(range(4)) * sum(flags & bit != 0 for bit in (0x8000, 0x2000, 0x1000))
+    return struct.pack(">HH", flags, kind) + options + payload
+
+
+def vxlan(frame: bytes, flags: int = 0x08) -> bytes:
+    return bytes([flags, 0, 0, 0, 0, 0, 7, 0]) + frame
+
+
+def geneve(payload: bytes, kind: int, option_words: int = 0, version: int = 0) -> bytes:
+    return struct.pack(">BBHI", version << 6 | option_words, 0, kind, 7 << 8) + bytes(4 * option_words) + payload
+
+
+def gtp(payload: bytes, flags: int = 0x30, message: int = 255, extensions: tuple[int, ...] = ()) -> bytes:
+    """GTP version 1; `extensions` are the lengths of extension headers in words, whose types are not 0."""
+    options = b""
+    if flags & 7:
+        options = bytes(3) + bytes([0x85 if extensions else 0])
+        for at, words in enumerate(extensions):
+            last = 0 if at == len(extensions) - 1 else 0x85
+            options += (bytes([words]).ljust(4 * words - 1, b"\0") + bytes([last])) if words else b"\0"
+    return struct.pack(">BBHI", flags, message, len(options) + len(payload), 1) + options + payload
+
+
 transports = st.one_of(
     st.builds(tcp, st.sampled_from(PORTS), st.sampled_from(PORTS), payload=st.binary(max_size=12)),
     st.builds(udp, st.sampled_from(PORTS), st.sampled_from(PORTS), st.binary(max_size=12)),
@@ -122,6 +147,37 @@ def packets6(draw: st.DrawFn) -> bytes:
     return ip6(payload, first, draw(st.sampled_from(ADDRESSES6)), draw(st.sampled_from(ADDRESSES6)))
 
 
+@st.composite
+def tunnelled(draw: st.DrawFn) -> tuple[bytes, int]:
+    """An IP packet that carries others, up to three deep, well-formed or nearly so, and its EtherType."""
+    inner, kind = draw(st.one_of(st.tuples(packets4, st.just(0x0800)), st.tuples(packets6(), st.just(0x86DD))))
+    for _ in range(draw(st.integers(1, 3))):
+        way = draw(st.sampled_from(("ip", "gre", "gre frame", "vxlan", "geneve", "geneve frame", "gtp")))
+        frame = ethernet(inner, kind, draw(st.lists(st.just((0x8100, 5)), max_size=3)))
+        match way:
+            case "ip":
+                payload, proto = inner, draw(st.sampled_from((4, 41, 4 if kind == 0x0800 else 41)))
+            case "gre":
+                flags = draw(st.sampled_from((0, 0x2000, 0x3000, 0xB000, 0x4000, 1, 0x8000)))
+                payload, proto = gre(inner, kind, flags), 47
+            case "gre frame":
+                payload, proto = gre(frame, 0x6558, draw(st.sampled_from((0, 0x2000)))), 47
+            case "vxlan":
+                payload, proto = udp(9, 4789, vxlan(frame, draw(st.sampled_from((8, 8, 0))))), 17
+            case "geneve":
+                payload, proto = udp(9, 6081, geneve(inner, kind, draw(st.sampled_from((0, 1, 63))))), 17
+            case "geneve frame":
+                payload, proto = udp(9, 6081, geneve(frame, 0x6558, version=draw(st.sampled_from((0, 0, 1))))), 17
+            case _:
+                flags = draw(st.sampled_from((0x30, 0x32, 0x34, 0x36, 0x20, 0x50)))
+                extensions = tuple(draw(st.lists(st.sampled_from((0, 1, 2)), max_size=5))) if flags & 4 else ()
+                message = draw(st.sampled_from((255, 255, 1)))
+                payload, proto = udp(9, 2152, gtp(inner, flags, message, extensions)), 17
+        parts = draw(st.sampled_from((0, 0, 0, 0x2000, 1)))
+        inner, kind = draw(st.sampled_from(((ip4(payload, proto, parts=parts), 0x0800), (ip6(payload, proto), 0x86DD))))
+    return inner, kind
+
+
 tags = st.lists(st.tuples(st.sampled_from((0x8100, 0x88A8, 0x9100)), st.integers(0, 0xFFFF)), max_size=4)
 
 
@@ -132,6 +188,7 @@ def frames(draw: st.DrawFn) -> bytes:
         st.one_of(
             st.tuples(packets4, st.just(0x0800)),
             st.tuples(packets6(), st.just(0x86DD)),
+            tunnelled(),
             st.tuples(st.binary(max_size=60), st.sampled_from((0x0806, 0x0800, 0x86DD, 0x05FF, 0x8847))),
         )
     )

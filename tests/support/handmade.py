@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pfq.lang.action import Action
 from pfq.lang.compile import compile_text
-from pfq.lang.interp import decide
-from pfq.lang.packet import Tag
+from pfq.lang.interp import BOTH_SIDES, Machine, World, decide
+from pfq.lang.packet import Packet, Tag
+from pfq.lang.prims import PRIMS
+from pfq.lang.program import Value
 from support.frames import ADDRESSES4, ethernet, extended, ip4, ip6, tcp, udp
 
 IP4, IP6, ARP = 0x0800, 0x86DD, 0x0806
@@ -19,10 +23,15 @@ def v4(payload: bytes, proto: int = 6, *, tags: list[tuple[int, int]] | None = N
     return ethernet(ip4(payload, proto, **header), IP4, tags)  # type: ignore[arg-type]
 
 
-def v6(payload: bytes, proto: int = 6, *, chain: list[tuple[int, int, int]] | None = None) -> bytes:
+def v6(payload: bytes, proto: int = 6, *, chain: list[tuple[int, int, int]] | None = None, **header: bytes) -> bytes:
     """A frame with an IPv6 packet, with a chain of extension headers: (kind, length byte, fragment word)."""
     first, whole = extended(chain or [], proto, payload)
-    return ethernet(ip6(whole, first), IP6)
+    return ethernet(ip6(whole, first, **header), IP6)
+
+
+def with_macs(frame: bytes, dst: str, src: str) -> bytes:
+    """The frame with other MAC addresses, in hexadecimal."""
+    return bytes.fromhex(dst) + bytes.fromhex(src) + frame[12:]
 
 
 FRAMES: dict[str, bytes] = {
@@ -83,16 +92,38 @@ FRAMES: dict[str, bytes] = {
 """By what they are; a packet is TCP from 10.0.0.1 port 1024 to 10.0.0.2 port 80 unless the name says more."""
 
 
-def action(text: str, frame: bytes, *, mark: int = 0, tag: Tag | None = None) -> Action:
+def action(text: str, frame: bytes, *, mark: int = 0, tag: Tag | None = None, world: World | None = None) -> Action:
     """What the program decides, by the interpreter."""
-    return decide(compile_text(text), frame, mark=mark, tag=tag)
+    return decide(compile_text(text), frame, mark=mark, tag=tag, world=world)
 
 
-def passed(text: str, frame: bytes) -> bool:
+def passed(text: str, frame: bytes, *, tag: Tag | None = None, world: World | None = None) -> bool:
     """Whether the program passes the frame."""
-    return action(text, frame).fanout != 0
+    return action(text, frame, tag=tag, world=world).fanout != 0
+
+
+def passing(text: str) -> set[str]:
+    """The names of the frames that a program passes."""
+    program = compile_text(text)
+    return {name for name, frame in FRAMES.items() if decide(program, frame).fanout != 0}
 
 
 def accepted(predicate: str) -> set[str]:
     """The names of the frames for which a predicate holds."""
-    return {name for name, frame in FRAMES.items() if passed(f"filter ({predicate})", frame)}
+    return passing(f"filter ({predicate})")
+
+
+def ask(
+    name: str,
+    frame: bytes,
+    *args: Value,
+    tag: Tag | None = None,
+    world: World | None = None,
+    mark: int = 0,
+    sides: tuple[str, ...] = BOTH_SIDES,
+    level: int = 0,
+) -> Any:
+    """What the reference function of a primitive says about a frame, seen from some sides and so many tunnels deep."""
+    machine = Machine(Packet(frame, tag), mark, world or World(), {})
+    machine.sides, machine.level = sides, level
+    return PRIMS[name].run(machine, *args)

@@ -6,18 +6,29 @@ from functools import cache
 
 from hypothesis import strategies as st
 
+from pfq.lang.compile import compile_text
+from pfq.lang.prefixset import PrefixSet
 from pfq.lang.prims import PRIMS, Kind, Prim
 from pfq.lang.program import Call, Chain, Prefix, Program, Value
 
 PREFIXES = ("10.0.0.0/8", "10.0.0.1/32", "192.168.1.1/25", "0.0.0.0/0", "2001:db8::/32", "2001:db8::1/128", "::/0")
 
+NAMES = ("lo", "eth0", "eth1")
+SETS = tuple(PrefixSet.parse(text) for text in ("10.0.0.1, 192.168.0.0/16", "2001:db8::/64, 0.0.0.0/1", "ff00::/8"))
+MACS = ("ff:ff:ff:ff:ff:ff", "02:00:00:00:00:01", "00:11:22:33:44:55")
+
 LITERALS: dict[str, st.SearchStrategy[Value]] = {
-    "Word16": st.sampled_from((0, 22, 53, 80, 443, 65535)),
-    "Word32": st.sampled_from((0, 1, 6, 0xFFFFFFFF)),
-    "Word64": st.sampled_from((0, 1, 20, 40, 64, 255, 443, (1 << 64) - 1)),
-    "CInt": st.integers(0, 63),
+    "Word8": st.sampled_from((0, 1, 6, 17, 58, 255)),
+    "Word16": st.sampled_from((0, 22, 53, 80, 443, 0x0800, 0x8100, 65535)),
+    "Word32": st.sampled_from((0, 1, 2, 3, 4, 6, 12, 14, 100, 0xFFFFFFFF)),
+    "Word64": st.sampled_from((0, 1, 8, 16, 20, 24, 40, 64, 255, 443, 0x618, 0x638, 0x1800, 0x1EFF, (1 << 64) - 1)),
+    "CInt": st.one_of(st.integers(-1, 63), st.sampled_from((1024, 4096))),
     "CIDR": st.sampled_from(PREFIXES).map(Prefix.parse),
+    "IPv4": st.sampled_from((0x0A000001, 0x0A000000, 0xC0A80101, 0xFFFFFFFF, 0)),
+    "PrefixSet": st.sampled_from(SETS),
+    "String": st.sampled_from((*NAMES, *MACS)),
 }
+"""Values that packets meet; a primitive's own check leaves out those that do not suit it."""
 
 
 def parameters(prim: Prim) -> list[str]:
@@ -35,6 +46,9 @@ def parameters(prim: Prim) -> list[str]:
 def calls(prim: Prim, depth: int) -> st.SearchStrategy[Call]:
     """Calls of one primitive with arguments of at most this depth."""
     arguments = st.tuples(*(values(kind, depth - 1) for kind in parameters(prim)))
+    check = prim.check
+    if check is not None:
+        arguments = arguments.filter(lambda args: check(*args) is None)
     return arguments.map(lambda args: Call(prim, args))
 
 
@@ -46,6 +60,8 @@ def values(kind: str, depth: int) -> st.SearchStrategy[Value]:
             return any_call(Kind.PROPERTY, depth)
         case "(Packet -> Action Packet)":
             return chains(depth, 2)
+        case _ if kind.startswith("["):
+            return st.lists(LITERALS[kind[1:-1]], min_size=1, max_size=3).map(tuple)
         case _:
             return LITERALS[kind]
 
@@ -95,6 +111,14 @@ def typical(kind: str) -> Value:
             return Chain((Call(PRIMS["tcp"]), Call(PRIMS["steer_flow"])))
         case "CIDR":
             return Prefix.parse("10.0.0.0/8")
+        case "PrefixSet":
+            return PrefixSet.parse("10.0.0.0/8, 192.168.0.0/16, 2001:db8::/32")
+        case "IPv4":
+            return 0x0A000000
+        case "String":
+            return "eth0"
+        case _ if kind.startswith("["):
+            return (typical(kind[1:-1]),)
         case "Word16":
             return 80
         case _:
@@ -104,6 +128,8 @@ def typical(kind: str) -> Value:
 def typical_program(prim: Prim) -> Program:
     """A program that uses one primitive and lets its result be seen in the action."""
     call = Call(prim, tuple(map(typical, parameters(prim))))
+    if prim.check is not None and prim.check(*call.args) is not None:
+        return compile_text(prim.example)
     match prim.kind:
         case Kind.ACTION:
             return Program(Chain((call,)))

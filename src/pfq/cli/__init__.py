@@ -27,8 +27,36 @@ COMMANDS = {
 """Name, where its command is, and its line in `pfq --help`."""
 
 
-class Commands(click.Group):
-    """A group that imports a command's module only to run it, and that reports every error in one form."""
+class Reporting(click.Command):
+    """A command that reports every error in one form."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever reads our output has seen enough
+            failure.forget_stdout()
+            return 0
+        return result
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+        arguments = list(sys.argv[1:] if args is None else args)
+        extra["standalone_mode"] = False
+        try:
+            if sys.stdout is None:
+                raise OutputError("standard output is closed", hint="send it to a file, or to /dev/null")
+            status = super().main(arguments, *rest, **extra)
+        except Exception as error:
+            status = failure.report(error, as_json=self.wants_json(arguments))
+        sys.exit(status if isinstance(status, int) else 0)
+
+    def wants_json(self, arguments: Sequence[str]) -> bool:
+        """Whether errors are JSON."""
+        return False
+
+
+class Commands(Reporting, click.Group):
+    """A group that imports a command's module only to run it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -52,30 +80,9 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-        except BrokenPipeError:  # whoever reads our output has seen enough
-            failure.forget_stdout()
-            return 0
-        return result
-
-    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
-        arguments = list(sys.argv[1:] if args is None else args)
-        extra["standalone_mode"] = False
-        try:
-            if sys.stdout is None:
-                raise OutputError("standard output is closed", hint="send it to a file, or to /dev/null")
-            status = super().main(arguments, *rest, **extra)
-        except Exception as error:
-            status = failure.report(error, as_json=_wants_json(arguments))
-        sys.exit(status if isinstance(status, int) else 0)
-
-
-def _wants_json(arguments: Sequence[str]) -> bool:
-    """Errors are JSON where the output is; for `capture`, as for tcpdump, -j is something else."""
-    return "--json" in arguments or ("-j" in arguments and arguments[0] != "capture")
+    def wants_json(self, arguments: Sequence[str]) -> bool:
+        """As the output is; for `capture`, as for tcpdump, -j is something else."""
+        return "--json" in arguments or ("-j" in arguments and arguments[0] != "capture")
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,20 +1,17 @@
-"""`pfq explain`: a program, a primitive or an error, in words."""
+"""`pfq explain`: a program, a primitive, a module of the library or an error, in words."""
 
 from __future__ import annotations
 
 import inspect
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from pfq.cli.output import json_option, print_json
 from pfq.errors import PfqError, UsageError, error_classes
 from pfq.source import did_you_mean
-
-if TYPE_CHECKING:
-    from pfq.lang.prims.table import Prim
 
 CODE = re.compile(r"PFQ\d{3}", re.IGNORECASE)
 
@@ -24,30 +21,40 @@ CODE = re.compile(r"PFQ\d{3}", re.IGNORECASE)
 @click.option("-i", "--interface", "device", metavar="DEV", help="Say where on DEV the program would be attached.")
 @json_option
 def command(subject: str, device: str | None, as_json: bool) -> None:
-    """Explain SUBJECT: the file of a program (`-`: standard input), a primitive, or the code of an error.
+    """Explain SUBJECT: the file of a program (`-`: standard input), a primitive, a module of the
+    library or a name in it, or the code of an error.
 
     \b
     pfq explain edge.pfq
     pfq explain steer_flow
+    pfq explain Services
     pfq explain PFQ104
     """
-    from pfq.lang.prims import PRIMS
-
-    if CODE.fullmatch(subject):
-        record = explain_error(subject.upper())
-    elif subject in PRIMS:
-        record = explain_primitive(PRIMS[subject], subject)
-    elif subject == "-" or os.path.exists(subject):
-        record = explain_program(subject, device)
-    else:
-        raise UsageError(
-            f"`{subject}` is neither a file, nor a primitive, nor the code of an error",
-            hint=did_you_mean(subject, PRIMS.names()) or "`pfq functions` lists the primitives",
-        )
+    record = explain_error(subject.upper()) if CODE.fullmatch(subject) else explain(subject, device)
     if as_json:
         print_json(record)
     else:
         print("\n".join(lines(record)))
+
+
+def explain(subject: str, device: str | None) -> dict[str, Any]:
+    from pfq.lang.explain import library_definition, module, primitive
+    from pfq.lang.modules import library_modules, library_names
+    from pfq.lang.prims import PRIMS
+
+    if subject in PRIMS:
+        return primitive(PRIMS[subject])
+    if subject == "-" or os.path.exists(subject):
+        return explain_program(subject, device)
+    if subject in library_modules():
+        return module(subject)
+    if subject in library_names():
+        return library_definition(subject)
+    known = (*PRIMS.names(), *library_modules(), *library_names())
+    raise UsageError(
+        f"`{subject}` is neither a file, nor a primitive, nor in the library, nor the code of an error",
+        hint=did_you_mean(subject, known) or "`pfq functions` lists the primitives",
+    )
 
 
 def explain_error(code: str) -> dict[str, Any]:
@@ -62,17 +69,6 @@ def explain_error(code: str) -> dict[str, Any]:
         "name": found.__name__,
         "meaning": inspect.cleandoc(found.__doc__ or ""),
         "exit status": found.exit_status,
-    }
-
-
-def explain_primitive(prim: Prim, asked: str) -> dict[str, Any]:
-    return {
-        "primitive": prim.name,
-        "type": prim.type,
-        "kind": prim.kind.value,
-        "meaning": prim.doc + (f" (`{asked}` is another name of it.)" if asked != prim.name else ""),
-        "example": prim.example,
-        "other names": list(prim.aliases),
     }
 
 

@@ -2,45 +2,47 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
+from pfq.cli.explain import lines
 from pfq.cli.output import json_option, print_json, print_table
 from pfq.errors import UsageError
 
-if TYPE_CHECKING:
-    from pfq.lang.prims.table import Prim
-
 
 @click.command()
-@click.option("-s", "--search", metavar="WORD", help="Only those with WORD in name, aliases, family or meaning.")
+@click.option("-s", "--search", metavar="WORD", help="Explain those with WORD in name, aliases, family or meaning.")
 @json_option
 def command(search: str | None, as_json: bool) -> None:
-    """List the primitives of the language with their types."""
+    """List the primitives of the language with their types.
+
+    A search also finds what modules of the library define; `pfq explain Services` lists all of one.
+    """
+    from pfq.lang.explain import primitive
     from pfq.lang.prims import PRIMS
 
-    found = [prim for prim in PRIMS.values() if search is None or matches(prim, search.lower())]
-    if search and not found:
+    found = [primitive(prim) for prim in PRIMS.values()] if search is None else matching(search.lower())
+    if not found:
         raise UsageError(f"no primitive has `{search}` in its name or meaning", hint="`pfq functions` lists them all")
     if as_json:
-        print_json([as_record(prim) for prim in found])
+        print_json(found)
+    elif search is not None:
+        print("\n\n".join("\n".join(lines(record)) for record in found))
     else:
-        rows = [(prim.name, prim.type, prim.doc) for prim in found]
+        rows = [(record["name"], record["type"], record["meaning"]) for record in found]
         print_table(f"{len(rows)} primitives", ("name", "type", "meaning"), rows)
 
 
-def matches(prim: Prim, word: str) -> bool:
-    return any(word in text.lower() for text in (prim.name, prim.family, prim.doc, *prim.aliases))
+def matching(word: str) -> list[dict[str, Any]]:
+    """The primitives and the definitions of the library that a word finds."""
+    from pfq.lang.explain import library_definition, primitive
+    from pfq.lang.modules import library_names
+    from pfq.lang.prims import PRIMS
 
-
-def as_record(prim: Prim) -> dict[str, object]:
-    return {
-        "name": prim.name,
-        "type": prim.type,
-        "kind": prim.kind.value,
-        "family": prim.family,
-        "doc": prim.doc,
-        "example": prim.example,
-        "aliases": list(prim.aliases),
-    }
+    prims = [
+        prim
+        for prim in PRIMS.values()
+        if any(word in text.lower() for text in (prim.name, prim.family, prim.doc, *prim.aliases))
+    ]
+    return [*map(primitive, prims), *(library_definition(name) for name in library_names() if word in name)]

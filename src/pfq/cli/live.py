@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pfq.cli.decode import Decoder, Style
 from pfq.cli.printing.closing import closing_lines, closing_record
 from pfq.cli.printing.dumps import dumps
+from pfq.cli.printing.events import EventLines, EventRecords, Tell
 from pfq.cli.printing.sinks import FileSink, LineSink, RecordSink, Sink
 from pfq.cli.printing.stamps import stamps
 from pfq.cli.session import Limits, Session, orders_by_signal
@@ -30,12 +31,14 @@ def follow(capture: Capture, settings: Settings) -> None:
     def report() -> None:
         write_counts(sink.packets, capture, settings.as_json, talk)
 
-    session = Session(capture, sink, Limits(settings.count, settings.duration), report)
+    tell = make_tell(capture, settings, talk)
+    session = Session(capture, sink, Limits(settings.count, settings.duration), tell, report)
     try:
         with orders_by_signal() as orders:
             session.run(orders)
     finally:
         capture.stop()
+        tell()
         try:
             sink.close(capture.statistics())
         finally:
@@ -57,6 +60,12 @@ def make_sink(capture: Capture, settings: Settings) -> Sink:
         return RecordSink(Decoder(style), settings.line_buffered)
     stamp = stamps(1 if settings.clock == "none" else settings.stamp)
     return LineSink(Decoder(style), stamp, dump, settings.endpoints > 1, settings.line_buffered)
+
+
+def make_tell(capture: Capture, settings: Settings, talk: TextIO) -> Tell:
+    if settings.as_json:
+        return EventRecords(capture, talk)
+    return EventLines(capture, Decoder(Style()), stamps(settings.stamp), talk)
 
 
 def announce(capture: Capture, settings: Settings, talk: Any) -> None:
@@ -84,7 +93,7 @@ def announce(capture: Capture, settings: Settings, talk: Any) -> None:
 def write_counts(captured: int, capture: Capture, as_json: bool, talk: Any) -> None:
     statistics = capture.statistics()
     if as_json:
-        text = json.dumps(closing_record(captured, statistics))
+        text = json.dumps(closing_record(captured, statistics, capture.events_missed()))
     else:
-        text = "\n".join(closing_lines(captured, statistics))
+        text = "\n".join(closing_lines(captured, statistics, capture.events_missed()))
     print(text, file=talk, flush=True)

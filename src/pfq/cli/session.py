@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from pfq.cli.printing.events import Tell
 from pfq.cli.printing.sinks import Sink
 from pfq.errors import DeviceGoneError, RingClosedError
 
@@ -62,10 +63,14 @@ class Limits:
 
 
 class Session:
-    """Feeds the packets of all end-points of a capture to a sink."""
+    """Feeds the packets of all end-points of a capture to a sink.
 
-    def __init__(self, capture: Capture, sink: Sink, limits: Limits, report: Callable[[], None]) -> None:
-        self._capture, self._sink, self._limits, self._report = capture, sink, limits, report
+    tell    prints what the program told since the last call
+    report  prints the counts
+    """
+
+    def __init__(self, capture: Capture, sink: Sink, limits: Limits, tell: Tell, report: Callable[[], None]) -> None:
+        self._capture, self._sink, self._limits, self._tell, self._report = capture, sink, limits, tell, report
         self._readers = dict(enumerate(capture))
         self._gone: DeviceGoneError | None = None
 
@@ -83,6 +88,7 @@ class Session:
             nap = min(self._nap(), max(0.0, end - time.monotonic())) if idle and not stopped else 0.0
             batches = self._read(budget, nap)
             idle = not batches
+            self._tell()
             if batches:
                 self._sink.take(batches)
             else:

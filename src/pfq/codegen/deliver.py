@@ -14,11 +14,11 @@ from llvmlite import ir
 
 from pfq import layout
 from pfq.codegen import layouts
-from pfq.codegen.headers import swapped
 from pfq.codegen.hooks import HookCode
 from pfq.codegen.kernel_calls import RB_FORCE_WAKEUP, Helper, KernelCalls
 from pfq.codegen.llvm import I16, I32, I64
 from pfq.codegen.memory import DeviceMemory
+from pfq.codegen.reading import swapped
 from pfq.lang.packet import TAG_BYTES, VLAN_TYPES
 
 OFFSETS = {m.name: m.offset for table in (layout.SLOT, layout.PRODUCER, layout.CONSUMER) for m in table}

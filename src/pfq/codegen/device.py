@@ -1,6 +1,6 @@
 """The program of a device: all its groups fused, headers read once for all of them.
 
-    read headers ──► group 0 ──► settle ──► group 1 ──► settle ──► … ──► time ──► deliver ──► verdict
+    read headers ──► group 0 ──► settle ──► group 1 ──► settle ──► … ──► deliver ──► forward ──► verdict
 
 To settle a group is to count it and to turn its action into a set of end-points, with the
 steering table of the group. What one group leaves for the next lies in memory whose content the
@@ -9,46 +9,35 @@ verifier does not follow, so that its work grows with the sum of the groups, not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 from llvmlite import ir
 
 from pfq.codegen import layouts
+from pfq.codegen.arithmetic import Surroundings
+from pfq.codegen.data import DataPlan
 from pfq.codegen.deliver import Delivery
-from pfq.codegen.emitter import CodeEmitter, start_action
-from pfq.codegen.facts import Facts
+from pfq.codegen.emitter import CodeEmitter, start_action, start_packet
+from pfq.codegen.facts import Fact, Facts
+from pfq.codegen.finish import DELIVER, Clock, Finish
 from pfq.codegen.headers import HeaderCode
 from pfq.codegen.hooks import HookCode, KernelWindow, hook_code
-from pfq.codegen.kernel_calls import Helper, KernelCalls
+from pfq.codegen.kernel_calls import KernelCalls
 from pfq.codegen.llvm import I32, I64, PTR, bpf_machine, new_module, optimised, parsed
-from pfq.codegen.memory import DeviceMemory, RingShape
+from pfq.codegen.memory import DeviceMemory, RingShape, rows_of
 from pfq.codegen.places import Places
+from pfq.codegen.report import Report
 from pfq.codegen.settle import Settlement
 from pfq.codegen.spec import Hook, ObjectSpec
 from pfq.errors import TooBigError
 from pfq.lang.program import Program
 
-ENTRY, DELIVER = "pfq", "deliver"
+ENTRY, REPORT = "pfq", "report"
 LEVEL = 1
 """A level more takes LLVM 6 ms longer, and the program is as fast."""
 MAX_LINES = 24_000
 """Beyond, a jump might reach further than the 32,767 instructions that eBPF can express."""
-
-
-class Clock(Enum):
-    """Where time stamps come from."""
-
-    NS = "ns"
-    """the kernel's clock, to the nanosecond: the largest single cost of a packet"""
-    COARSE = "coarse"
-    """the kernel's clock at its last tick, 1 to 10 ms old"""
-    NONE = "none"
-    """time stamps are 0"""
-
-
-CLOCK_HELPERS = {Clock.NS: Helper.KTIME_GET_TAI_NS, Clock.COARSE: Helper.KTIME_GET_COARSE_NS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +54,8 @@ class Device:
 
     groups   in ascending number
     inline   packets of the device go to Linux only when a program says so; otherwise all do
-    deliver  False leaves the actions in the scratch memory and copies nothing (for tests)
+    trial    leaves the actions in the scratch memory, copies and sends nothing, and takes the time from
+             the configuration (for tests)
     ordered  the machine's stores become visible in their order, as on x86; otherwise packets are
              published by an atomic exchange, which costs more
     linear   XDP frames lie in one buffer each; saves a call for each packet, but the kernel then
@@ -78,7 +68,7 @@ class Device:
     rings: RingShape
     clock: Clock = Clock.NS
     inline: bool = False
-    deliver: bool = True
+    trial: bool = False
     ordered: bool = True
     linear: bool = False
 
@@ -93,11 +83,18 @@ class SteeringSet:
 
 @dataclass(frozen=True, slots=True)
 class DeviceCode:
-    """A compiled device; `sets[i]` is what element i of the steering map is for."""
+    """A compiled device.
+
+    sets  what element i of the steering map is for
+    plan  what programs keep, which devices they forward to, what they report
+    facts what is read of each packet
+    """
 
     object: ObjectSpec
     memory: DeviceMemory
     sets: tuple[SteeringSet, ...]
+    plan: DataPlan
+    facts: tuple[Fact, ...]
     ir: str
 
     def assembly(self) -> str:
@@ -118,16 +115,21 @@ class _DeviceCompiler:
         self.module = new_module("pfq", bpf_machine())
         self.places = Places(self.module)
         self.sets: list[SteeringSet] = []
+        self.plan = DataPlan(rows=rows_of(device.cpus))
+        self.facts = Facts()
+        self.forwards = False
 
     def compile(self) -> DeviceCode:
         """The object, and what the engine needs to know to fill its maps."""
         hook = hook_code(self.device.hook, self.device.linear)
         entry = self._function(ENTRY, hook)
-        if self.device.deliver:
+        if not self.device.trial:
             self._delivery(hook, self._memory())
         self.places.scope(entry)
         self._entry(entry, hook)
         memory = self._memory()
+        if memory.events:
+            self._report(hook, memory)
         self.places.finish()
         machine = bpf_machine()
         optimal = optimised(self.module, machine, LEVEL)
@@ -145,10 +147,17 @@ class _DeviceCompiler:
             places=tuple(self.places.spans),
             frags=not self.device.linear,
         )
-        return DeviceCode(spec, memory, tuple(self.sets), text)
+        return DeviceCode(spec, memory, tuple(self.sets), self.plan, tuple(self.facts.slots), text)
 
     def _memory(self) -> DeviceMemory:
-        return DeviceMemory(self.device.cpus, len(self.device.groups), len(self.sets), self.device.rings)
+        return DeviceMemory(
+            self.device.cpus,
+            len(self.device.groups),
+            len(self.sets),
+            self.device.rings,
+            data=self.plan.size,
+            events=bool(self.plan.sites) and not self.device.trial,
+        )
 
     def _function(self, name: str, hook: type[HookCode], words: Sequence[str] = ()) -> ir.Function:
         function = ir.Function(self.module, ir.FunctionType(I32, [PTR, *(I32 for _ in words)]), name)
@@ -167,6 +176,26 @@ class _DeviceCompiler:
         groups = [group.number for group in self.device.groups]
         Delivery(code, function.args[1], memory, self.device.ordered).emit(groups)
 
+    def _report(self, hook: type[HookCode], memory: DeviceMemory) -> None:
+        function = self.module.get_global(REPORT)
+        self.places.scope(function)
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        self.places.start(builder)
+        Report(hook(builder, function.args[0]), function.args[1], memory).emit()
+
+    def _tell(self, hook: type[HookCode], ctx: ir.Value) -> Callable[[ir.IRBuilder, int], None] | None:
+        """Emits calls of the report; the function is declared by the first and gets its body at the end."""
+        if self.device.trial:
+            return None
+
+        def tell(b: ir.IRBuilder, site: int) -> None:
+            if REPORT not in self.module.globals:
+                self._function(REPORT, hook, ("site",))
+                self.places.scope(b.function)
+            b.call(self.module.get_global(REPORT), [ctx, I32(site)])
+
+        return tell
+
     # the entry function
 
     def _entry(self, function: ir.Function, hook: type[HookCode]) -> None:
@@ -177,23 +206,31 @@ class _DeviceCompiler:
         memory = self._memory()
         cpu = k.cpu()
         scratch = memory.scratch(k, cpu)
-        facts = Facts()
+        facts = self.facts
         decide, finish = (function.append_basic_block(name) for name in ("decide", "finish"))
         at_decide = ir.IRBuilder(decide)
         self.places.start(at_decide)
         for index in range(len(self.device.groups)):
-            self._group(index, at_decide, facts, memory, cpu)
+            self._group(index, at_decide, facts, memory, cpu, self._tell(hook, code.ctx))
         at_decide.branch(finish)
         if facts.slots:
             code.prepare()
-            window = KernelWindow(code, k.field(scratch, layouts.TIME))
+            window = KernelWindow(code, scratch, self.device.trial)
             HeaderCode(builder, facts, k.field(scratch, layouts.FACTS), window).emit()
             k.barrier()
         builder.branch(decide)
         builder.position_at_end(finish)
         self._finish(code, scratch)
 
-    def _group(self, index: int, b: ir.IRBuilder, facts: Facts, memory: DeviceMemory, cpu: ir.Value) -> None:
+    def _group(
+        self,
+        index: int,
+        b: ir.IRBuilder,
+        facts: Facts,
+        memory: DeviceMemory,
+        cpu: ir.Value,
+        tell: Callable[[ir.IRBuilder, int], None] | None,
+    ) -> None:
         """Decides and settles one group; `b` goes on behind it."""
         k, group = KernelCalls(b), self.device.groups[index]
         scratch = memory.scratch(k, cpu)
@@ -202,21 +239,27 @@ class _DeviceCompiler:
             k.store(I32(0), scratch, layouts.MARK)
             k.store(I32(0), scratch, layouts.PASSED_UP)
             k.store(I64(0), scratch, layouts.SELECTED)
+            start_packet(b, scratch)
         k.add(mine, layouts.ARRIVED)
         start_action(b, scratch)
-        emitter = CodeEmitter(
-            b,
-            facts,
-            self.places,
+        around = Surroundings(
             record=scratch,
             slots=k.field(scratch, layouts.FACTS),
             counters=k.field(mine, layouts.USER_COUNTERS),
+            data=k.map(layouts.DATA_MAP),
+            devices=k.field(k.map(layouts.CONFIG_MAP), layouts.DEVICES),
+            cpu=memory.row(k, cpu),
+            place=index,
+            tell=tell,
         )
+        emitter = CodeEmitter(b, facts, self.plan, self.places, around)
         end = b.append_basic_block("decided")
         emitter.program(group.program.main, end)
         b.position_at_end(end)
         k.barrier()
-        Settlement(k, memory, scratch, mine, cpu, index).emit(emitter.fanouts, self._tables(group, emitter.class_sets))
+        self.forwards = self.forwards or emitter.forwards
+        settlement = Settlement(k, memory, scratch, mine, cpu, index)
+        settlement.emit(emitter.fanouts, self._tables(group, emitter.class_sets), emitter.passes_up)
         k.barrier()
 
     def _tables(self, group: Group, class_sets: set[int]) -> dict[int, int]:
@@ -227,47 +270,13 @@ class _DeviceCompiler:
 
     def _finish(self, code: HookCode, scratch: ir.Value) -> None:
         b, k = code.b, code.k
-        if self.device.deliver:
-            self._deliver(code, scratch)
+        if not self.device.trial:
+            end = Finish(code, self._memory(), scratch, self.device.clock)
+            end.deliver()
+            if self.forwards:
+                end.forward(len(self.device.groups))
         if not self.device.inline:
             b.ret(I32(code.go_on))
             return
         wanted = b.icmp_unsigned("!=", k.load(scratch, layouts.PASSED_UP, I32), I32(0))
         b.ret(b.select(wanted, I32(code.go_on), I32(code.drop)))
-
-    def _deliver(self, code: HookCode, scratch: ir.Value) -> None:
-        b, k = code.b, code.k
-        selected = k.load(scratch, layouts.SELECTED, I64)
-        start = b.block
-        each, done = (b.append_basic_block(name) for name in ("each_endpoint", "delivered"))
-        none = b.icmp_unsigned("==", selected, I64(0))
-        go_on = b.append_basic_block("some_endpoint")
-        b.cbranch(none, done, go_on)
-        b.position_at_end(go_on)
-        self._take_time(k, scratch)
-        start = b.block
-        b.branch(each)
-        b.position_at_end(each)
-        left, count = b.phi(I64), b.phi(I32)
-        rest = b.and_(left, b.sub(left, I64(1)))
-        # Its number is the count of the bits below it. LLVM would see through that and count the
-        # trailing zeros with a table in a section of its own, which a program cannot have.
-        below = k.opaque(b.sub(b.xor(left, rest), I64(1)))
-        endpoint = b.trunc(b.ctpop(below), I32)
-        b.call(self.module.get_global(DELIVER), [code.ctx, endpoint])
-        next_count = b.add(count, I32(1))
-        for phi, first, following in ((left, selected, rest), (count, I32(0), next_count)):
-            phi.add_incoming(first, start)
-            phi.add_incoming(following, each)
-        # The count is for the verifier, which must see that this ends.
-        more = b.and_(b.icmp_unsigned("!=", rest, I64(0)), b.icmp_unsigned("<", next_count, I32(layouts.MAX_ENDPOINTS)))
-        b.cbranch(more, each, done)
-        b.position_at_end(done)
-
-    def _take_time(self, k: KernelCalls, scratch: ir.Value) -> None:
-        if self.device.clock is Clock.NONE:
-            k.store(I64(0), scratch, layouts.TIME)
-            return
-        now = k.call(CLOCK_HELPERS[self.device.clock])
-        offset = k.load(k.map(layouts.CONFIG_MAP), layouts.CLOCK_OFFSET, I64)
-        k.store(k.b.add(now, offset), scratch, layouts.TIME)

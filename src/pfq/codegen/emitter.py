@@ -7,14 +7,14 @@ from collections.abc import Callable
 from llvmlite import ir
 
 from pfq.codegen import layouts
-from pfq.codegen.facts import AddressHash, Bytes, Fact, Facts, Fragment, Present, Protocol, Version
-from pfq.codegen.kernel_calls import KernelCalls
-from pfq.codegen.llvm import I1, I8, I32, I64
+from pfq.codegen.arithmetic import Surroundings
+from pfq.codegen.data import DataPlan
+from pfq.codegen.facts import Facts, Ingress
+from pfq.codegen.keeping import Keeping
+from pfq.codegen.llvm import I1, I8, I16, I32, I64
 from pfq.codegen.places import Nowhere
-from pfq.lang.action import DEFAULT_CLASSES, Fanout
-from pfq.lang.program import Call, Chain, Prefix
-
-ADDRESS_OFFSETS = {4: {"src": 12, "dst": 16}, 6: {"src": 8, "dst": 24}}
+from pfq.lang.action import DEFAULT_CLASSES, MAX_EVENTS, MAX_FORWARDS, Event, EventKind, Fanout
+from pfq.lang.program import Call, Chain
 
 
 def start_action(b: ir.IRBuilder, record: ir.Value) -> None:
@@ -30,31 +30,27 @@ def start_action(b: ir.IRBuilder, record: ir.Value) -> None:
         b.store(I32(value), b.gep(record, [I64(offset)], source_etype=I8), align=4)
 
 
-class CodeEmitter:
+def start_packet(b: ir.IRBuilder, record: ir.Value) -> None:
+    """What groups add to, one after the other, is empty."""
+    for offset in (layouts.FORWARD_COUNT, layouts.EVENT_COUNT):
+        b.store(I32(0), b.gep(record, [I64(offset)], source_etype=I8), align=4)
+
+
+class CodeEmitter(Keeping):
     """Implements `pfq.lang.prims.emitter.Emitter`.
 
-    record    pointer to the action (`layouts`, from CLASSES on)
-    slots     pointer to the fact slots
-    counters  pointer to the group's 64 user counters
-    used      the fan-outs and sets of classes that the program can leave behind
+    fanouts     the fan-outs that the program can leave behind
+    class_sets  and the sets of classes
+    forwards    whether it can forward packets
+    passes_up   whether it can pass packets up to Linux
     """
 
     def __init__(
-        self,
-        builder: ir.IRBuilder,
-        facts: Facts,
-        places: Nowhere,
-        *,
-        record: ir.Value,
-        slots: ir.Value,
-        counters: ir.Value,
+        self, builder: ir.IRBuilder, facts: Facts, plan: DataPlan, places: Nowhere, around: Surroundings
     ) -> None:
-        self.b = builder
-        self.facts = facts
+        super().__init__(builder, around, facts, plan)
         self.places = places
-        self.record = record
-        self.slots = slots
-        self.counters = counters
+        self.forwards = self.passes_up = False
         self.fanouts = {Fanout.COPY}
         self.class_sets = {DEFAULT_CLASSES}
         self._drop_targets: list[ir.Block] = []
@@ -66,101 +62,17 @@ class CodeEmitter:
         self._drop_targets.pop()
         self.b.branch(end)
 
-    # memory
+    # where the program looks
 
-    def _field(self, base: ir.Value, offset: int) -> ir.Value:
-        return self.b.gep(base, [I64(offset)], source_etype=I8)
+    def facing(self, sides: tuple[str, ...], body: Callable[[], None]) -> None:
+        before, self.sides = self.sides, sides
+        body()
+        self.sides = before
 
-    def _store(self, offset: int, value: ir.Value, kind: ir.IntType = I32) -> None:
-        number = value if value.type == kind else self.b.trunc(value, kind)
-        self.b.store(number, self._field(self.record, offset), align=kind.width // 8)
-
-    def _load(self, offset: int, kind: ir.IntType = I32) -> ir.Value:
-        return self.b.load(self._field(self.record, offset), typ=kind, align=kind.width // 8)
-
-    def _fact(self, fact: Fact) -> ir.Value:
-        return self.b.load(self._field(self.slots, self.facts.slot(fact) * 8), typ=I64, align=8)
-
-    # header fields
-
-    def is_ip(self, version: int) -> ir.Value:
-        return self.compare("==", self._fact(Version()), I64(version))
-
-    def is_fragment(self) -> ir.Value:
-        return self.compare("!=", self._fact(Fragment()), I64(0))
-
-    def has_l4(self, size: int) -> ir.Value:
-        return self.compare("!=", self._fact(Present("l4", size)), I64(0))
-
-    def l4_proto(self) -> tuple[ir.Value, ir.Value]:
-        found = self._fact(Protocol())
-        return self.compare("!=", found, I64(0)), self.b.sub(found, I64(1))
-
-    def load_raw(self, layer: str, offset: int, size: int) -> ir.Value:
-        return self._fact(Bytes(layer, offset, size))  # type: ignore[arg-type]
-
-    def load(self, layer: str, offset: int, size: int) -> ir.Value:
-        raw = self.load_raw(layer, offset, size)
-        if size == 1:
-            return raw
-        kind = ir.IntType(size * 8)
-        return self.b.zext(self.b.bswap(self.b.trunc(raw, kind)), I64) if size < 8 else self.b.bswap(raw)
-
-    def address_in(self, side: str, prefix: Prefix) -> ir.Value:
-        layer = f"ip{prefix.version}"
-        offset = ADDRESS_OFFSETS[prefix.version][side]
-        mask = prefix.network.netmask.packed
-        hit = self.is_ip(prefix.version)
-        for at in range(0, len(mask), 4):
-            bits = int.from_bytes(mask[at : at + 4], "little")
-            if bits:
-                wanted = int.from_bytes(prefix.bytes[at : at + 4], "little")
-                word = self.b.and_(self.load_raw(layer, offset + at, 4), I64(bits))
-                hit = self.both(hit, self.compare("==", word, I64(wanted)))
-        return hit
-
-    def address_hash(self, side: str) -> ir.Value:
-        return self._fact(AddressHash(side))
-
-    # numbers and truths
-
-    def number(self, value: int) -> ir.Value:
-        return I64(value)
-
-    def truth(self, value: bool) -> ir.Value:
-        return I1(int(value))
-
-    def both(self, a: ir.Value, b: ir.Value) -> ir.Value:
-        return self.b.and_(a, b)
-
-    def either(self, a: ir.Value, b: ir.Value) -> ir.Value:
-        return self.b.or_(a, b)
-
-    def negated(self, a: ir.Value) -> ir.Value:
-        return self.b.xor(a, I1(1))
-
-    def differ(self, a: ir.Value, b: ir.Value) -> ir.Value:
-        return self.b.xor(a, b)
-
-    def compare(self, operator: str, a: ir.Value, b: ir.Value) -> ir.Value:
-        return self.b.icmp_unsigned(operator, a, b)
-
-    def xor(self, a: ir.Value, b: ir.Value) -> ir.Value:
-        return self.b.xor(a, b)
-
-    def bits(self, a: ir.Value, mask: ir.Value) -> ir.Value:
-        return self.b.and_(a, mask)
-
-    def lazily(self, cond: ir.Value, then: Callable[[], ir.Value], other: Callable[[], ir.Value]) -> ir.Value:
-        with self.b.if_else(cond) as (yes, no):
-            with yes:
-                if_true, true_block = then(), self.b.block
-            with no:
-                if_false, false_block = other(), self.b.block
-        result = self.b.phi(I1)
-        result.add_incoming(if_true, true_block)
-        result.add_incoming(if_false, false_block)
-        return result
+    def deeper(self, body: Callable[[], None]) -> None:
+        self.level += 1
+        body()
+        self.level -= 1
 
     # arguments that are programs
 
@@ -181,7 +93,7 @@ class CodeEmitter:
             # What one call learned of a field is forgotten here. Otherwise the verifier would follow
             # each outcome to the end of the program, and LLVM would evaluate the conditions of all
             # calls together and run out of stack.
-            KernelCalls(self.b).barrier()
+            self.k.barrier()
 
     # control
 
@@ -238,7 +150,38 @@ class CodeEmitter:
         self.class_sets.add(mask)
         self._store(layouts.CLASSES, I64(mask), I64)
 
+    def forward(self, device: str) -> None:
+        self.plan.needed.add(device)
+        self._list_forward(self.plan.device(device))
+
+    def forward_elsewhere(self, device: str) -> None:
+        number = self.plan.device(device)
+        index = self.b.zext(self.k.load(self.around.devices, 4 * number, I32), I64)
+        absent, here = self.compare("==", index, I64(0)), self.compare("==", index, self._fact(Ingress()))
+        self.branch(self.either(absent, here), lambda: None, lambda: self._list_forward(number))
+
+    def _list_forward(self, number: int) -> None:
+        self.forwards = True
+        item = ir.Constant(I16, number | self.around.place << 8)
+        self._append(layouts.FORWARD_COUNT, layouts.FORWARDS, MAX_FORWARDS, item)
+
+    def report(self, kind: EventKind, text: str = "") -> None:
+        site = self.plan.site(Event(kind, text))
+        self._append(layouts.EVENT_COUNT, layouts.EVENTS, MAX_EVENTS, ir.Constant(I8, site))
+        if self.around.tell is not None:
+            self.around.tell(self.b, site)
+
+    def _append(self, count_at: int, list_at: int, limit: int, item: ir.Value) -> None:
+        """Appends to a list of the record, when there is room."""
+        count = self._load(count_at)
+        with self.b.if_then(self.b.icmp_unsigned("<", count, I32(limit))):
+            width = item.type.width // 8
+            place = self.b.and_(self.k.opaque(self.b.zext(count, I64)), I64(limit - 1))
+            self.k.store(item, self.k.field(self.record, self.b.mul(place, I64(width))), list_at)
+            self._store(count_at, self.b.add(count, I32(1)))
+
     def to_kernel(self) -> None:
+        self.passes_up = True
         self._store(layouts.KERNEL, I32(1))
 
     def set_mark(self, value: ir.Value) -> None:
@@ -254,5 +197,5 @@ class CodeEmitter:
         return self.b.zext(self._load(layouts.STATE), I64)
 
     def count(self, index: int, step: int) -> None:
-        place = self._field(self.counters, index * 8)
+        place = self._field(self.around.counters, index * 8)
         self.b.store(self.b.add(self.b.load(place, typ=I64, align=8), I64(step)), place, align=8)

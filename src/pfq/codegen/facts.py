@@ -1,8 +1,9 @@
-"""Facts: what a program wants to know of the headers, each read once and kept in a numbered slot.
+"""Facts: what a program wants to know of a packet, each read once and kept in a numbered slot.
 
 Lowering asks for facts and gets slot numbers; when the whole program is lowered, `headers.py`
 writes the code that fills the slots that were asked for. Slots hold 64-bit numbers and are 0 when
-the header is absent.
+what they tell of is absent. Facts of layers 3 and 4 have a level: 0 is the outermost packet, each
+tunnel is one more.
 """
 
 from __future__ import annotations
@@ -17,18 +18,69 @@ Layer = Literal["frame", "ip4", "ip6", "l4"]
 
 
 @dataclass(frozen=True, slots=True)
+class Length:
+    """Bytes of the frame on the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ingress:
+    """Number of the receiving device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """Nanoseconds of the monotonic clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class EtherType:
+    """The EtherType behind the tags, as little endian, plus 2**16."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagControl:
+    """Control information of the outer VLAN tag plus 2**16."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagType:
+    """EtherType of the outer VLAN tag, as little endian, plus 2**16."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """`size` bytes at `offset` of the frame as it was on the wire, as little endian, plus 2**32."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """4 or 6 when layer 3 is a whole IP header."""
+
+    level: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """1 when layer 3 is a fragment."""
+    """1 when layer 3 is a first fragment, 2 when it is a later one."""
+
+    level: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
     """The protocol behind all extension headers, plus one; 0 when there is none."""
+
+    level: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class L4Offset:
+    """Bytes from the IP header to layer 4; 0 when that is not there."""
+
+    level: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +88,7 @@ class AddressHash:
     """XOR of the words of the source or destination address."""
 
     side: str
+    level: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +97,7 @@ class Present:
 
     layer: Layer
     size: int
+    level: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +107,16 @@ class Bytes:
     layer: Layer
     offset: int
     size: int
+    level: int = 0
 
     @property
     def end(self) -> int:
         return self.offset + self.size
 
 
-Fact = Version | Fragment | Protocol | AddressHash | Present | Bytes
+OfFrame = Length | Ingress | Now | EtherType | TagControl | TagType | Wire
+OfLevel = Version | Fragment | Protocol | L4Offset | AddressHash | Present | Bytes
+Fact = OfFrame | OfLevel
 
 
 @dataclass
@@ -77,22 +134,42 @@ class Facts:
             )
         return self.slots.setdefault(fact, len(self.slots))
 
-    def wanted(self, *kinds: type) -> list[Fact]:
-        """The facts of some kinds."""
-        return [fact for fact in self.slots if isinstance(fact, kinds)]
+    def of_level(self, level: int) -> list[OfLevel]:
+        """Facts of layers 3 and 4 at a level."""
+        return [
+            fact for fact in self.slots if isinstance(fact, OfLevel) and fact.level == level and not _is_frame(fact)
+        ]
 
-    def bytes_of(self, layer: Layer) -> list[Bytes]:
-        return [fact for fact in self.slots if isinstance(fact, Bytes) and fact.layer == layer]
+    @property
+    def levels(self) -> int:
+        """How many levels must be read."""
+        found = [fact.level for fact in self.slots if isinstance(fact, OfLevel) and not _is_frame(fact)]
+        return max(found, default=-1) + 1
 
-    def sizes_of(self, layer: Layer) -> list[int]:
+    def wires(self) -> list[Wire]:
+        return [fact for fact in self.slots if isinstance(fact, Wire)]
+
+    def bytes_of(self, layer: Layer, level: int) -> list[Bytes]:
+        return [f for f in self.slots if isinstance(f, Bytes) and f.layer == layer and f.level == level]
+
+    def sizes_of(self, layer: Layer, level: int) -> list[int]:
         """The sizes of a layer that must be tested for, in ascending order."""
-        present = {fact.size for fact in self.slots if isinstance(fact, Present) and fact.layer == layer}
-        return sorted(present | {fact.end for fact in self.bytes_of(layer)})
+        present = {f.size for f in self.slots if isinstance(f, Present) and f.layer == layer and f.level == level}
+        return sorted(present | {fact.end for fact in self.bytes_of(layer, level)})
+
+    def need_l4(self, level: int) -> bool:
+        """Whether anything behind the IP header of a level matters."""
+        return bool(self.sizes_of("l4", level)) or L4Offset(level) in self.slots or self.levels > level + 1
 
     @property
-    def need_l4(self) -> bool:
-        return bool(self.sizes_of("l4"))
+    def need_network(self) -> bool:
+        """Whether the EtherType matters."""
+        return self.levels > 0 or any(isinstance(fact, EtherType) for fact in self.slots)
 
     @property
-    def need_ip(self) -> bool:
-        return self.need_l4 or any(not isinstance(f, Bytes | Present) or f.layer != "frame" for f in self.slots)
+    def need_tag(self) -> bool:
+        return any(isinstance(fact, TagControl | TagType) for fact in self.slots)
+
+
+def _is_frame(fact: OfLevel) -> bool:
+    return isinstance(fact, Present | Bytes) and fact.layer == "frame"

@@ -8,114 +8,45 @@ path through here, sees one state behind it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol as Interface
 
 from llvmlite import ir
 
-from pfq.codegen.facts import AddressHash, Fact, Facts, Fragment, Layer, Present, Protocol, Version
-from pfq.codegen.llvm import I1, I8, I64
-from pfq.lang.packet import (
-    AH,
-    ETHERNET_BYTES,
-    ETHERTYPE_IP4,
-    ETHERTYPE_IP6,
-    EXTENSIONS,
-    FRAGMENT,
-    MAX_EXTENSIONS,
-    MAX_TAGS,
-    TAG_BYTES,
-    VLAN_TYPES,
-)
+from pfq.codegen.facts import AddressHash, EtherType, Fragment, L4Offset, Layer, Protocol, Version
+from pfq.codegen.frame import FLAG16, FrameCode
+from pfq.codegen.llvm import I1, I64
+from pfq.codegen.reading import Reading, swapped
+from pfq.codegen.tunnels import TunnelCode
+from pfq.lang.packet import AH, ETHERTYPE_IP4, ETHERTYPE_IP6, EXTENSIONS, FRAGMENT, MAX_EXTENSIONS
+from pfq.lang.tunnels import ETHERTYPE_ETHERNET
 
 IP4_BYTES, IP6_BYTES, EXTENSION_BYTES = 20, 40, 8
+FIRST_FRAGMENT, LATER_FRAGMENT = 1, 2
 
 
-def swapped(value: int) -> int:
-    """A 16-bit number of the wire as it is loaded on a little-endian machine."""
-    return int.from_bytes(value.to_bytes(2, "big"), "little")
-
-
-class Window(Interface):
-    """The first bytes of the frame, where headers are looked for."""
-
-    def reach(self, b: ir.IRBuilder, offset: ir.Value, size: int, fail: ir.Block) -> ir.Value:
-        """Pointer to `size` bytes at `offset` (i64); goes to `fail` when they are not there."""
-
-    def forget(self, b: ir.IRBuilder, value: ir.Value) -> ir.Value:
-        """The same value (i64), about which the verifier no longer knows anything."""
-
-    def stripped_tags(self, b: ir.IRBuilder) -> ir.Value:
-        """How many VLAN tags the device took off the frame (i64, 0 or 1)."""
-
-
-class HeaderCode:
-    """Emits the reading of headers into one function."""
-
-    def __init__(self, builder: ir.IRBuilder, facts: Facts, slots: ir.Value, window: Window) -> None:
-        self.b = builder
-        self.facts = facts
-        self.slots = slots
-        self.window = window
+class HeaderCode(Reading):
+    """Emits the reading of all headers."""
 
     def emit(self) -> None:
         """All of it; code goes on behind, whatever the frame is."""
         for fact in self.facts.slots:
             self._put(fact, I64(0))
-        done = self.b.append_basic_block("headers_read")
-        self._layer("frame", I64(0))
-        if self.facts.need_ip:
+        FrameCode(self.b, self.facts, self.slots, self.window).emit()
+        if self.facts.need_network:
+            done = self._new_block("headers_read")
             self._network(done)
-        self.b.branch(done)
-        self.b.position_at_end(done)
+            self.b.branch(done)
+            self.b.position_at_end(done)
 
-    # small pieces
-
-    def _put(self, fact: Fact, value: ir.Value) -> None:
-        if fact in self.facts.slots:
-            place = self.b.gep(self.slots, [I64(self.facts.slots[fact] * 8)], source_etype=I8)
-            self.b.store(value, place, align=8)
-
-    def _bytes(self, base: ir.Value, offset: int, size: int) -> ir.Value:
-        """`size` bytes as a 64-bit number. The alignment is a promise we break: both targets read
-        unaligned words, and without it LLVM would read byte by byte."""
-        kind = ir.IntType(size * 8)
-        loaded = self.b.load(self.b.gep(base, [I64(offset)], source_etype=I8), typ=kind, align=size)
-        return loaded if size == 8 else self.b.zext(loaded, I64)
-
-    def _new_block(self, name: str) -> ir.Block:
-        return self.b.append_basic_block(name)
-
-    def _continue_if(self, cond: ir.Value, otherwise: ir.Block) -> None:
-        go_on = self._new_block("go_on")
-        self.b.cbranch(cond, go_on, otherwise)
-        self.b.position_at_end(go_on)
-
-    def _is(self, value: ir.Value, number: int) -> ir.Value:
-        return self.b.icmp_unsigned("==", value, I64(number))
-
-    def _layer(self, layer: Layer, offset: ir.Value) -> None:
-        """Sizes and bytes of a layer that may be cut off anywhere, shortest first."""
-        done = self._new_block(f"{layer}_read")
-        remaining = self.facts.bytes_of(layer)
-        for size in self.facts.sizes_of(layer):
-            base = self.window.reach(self.b, offset, size, done)
-            self._put(Present(layer, size), I64(1))
-            for fact in [f for f in remaining if f.end <= size]:
-                remaining.remove(fact)
-                self._put(fact, self._bytes(base, fact.offset, fact.size))
-        self.b.branch(done)
-        self.b.position_at_end(done)
-
-    def _fixed(self, layer: Layer, base: ir.Value) -> None:
+    def _fixed(self, layer: Layer, level: int, base: ir.Value) -> None:
         """Bytes of a header that is there as a whole."""
-        for fact in self.facts.bytes_of(layer):
+        for fact in self.facts.bytes_of(layer, level):
             self._put(fact, self._bytes(base, fact.offset, fact.size))
 
-    def _addresses(self, base: ir.Value, offsets: dict[str, int], size: int) -> None:
+    def _addresses(self, level: int, base: ir.Value, offsets: dict[str, int], size: int) -> None:
         for side, offset in offsets.items():
-            if AddressHash(side) in self.facts.slots:
+            if AddressHash(side, level) in self.facts.slots:
                 words = [self._bytes(base, offset + at, 4) for at in range(0, size, 4)]
-                self._put(AddressHash(side), self._xor(words))
+                self._put(AddressHash(side, level), self._xor(words))
 
     def _xor(self, words: Sequence[ir.Value]) -> ir.Value:
         result = words[0]
@@ -123,50 +54,59 @@ class HeaderCode:
             result = self.b.xor(result, word)
         return result
 
-    # layer 3
-
     def _network(self, done: ir.Block) -> None:
-        ethertype, offset = self._ethertype(done)
+        tag = self.window.stripped_tag(self.b)
+        seen = I64(0) if tag is None else self.b.zext(self.b.icmp_unsigned("!=", tag[0], I64(0)), I64)
+        ethertype, offset = self._ethertype(I64(0), seen, done)
+        self._put(EtherType(), self.b.or_(ethertype, I64(FLAG16)))
+        if self.facts.levels:
+            self._level(0, ethertype, offset, done)
+
+    def _level(self, level: int, ethertype: ir.Value, offset: ir.Value, done: ir.Block) -> None:
+        """The packet of an EtherType at an offset, and what is inside when that matters."""
         ip4, ip6, other = (self._new_block(name) for name in ("ip4", "ip6", "not_ip4"))
         self.b.cbranch(self._is(ethertype, swapped(ETHERTYPE_IP4)), ip4, other)
         self.b.position_at_end(other)
         self.b.cbranch(self._is(ethertype, swapped(ETHERTYPE_IP6)), ip6, done)
-        self.b.position_at_end(ip4)
-        self._ip4(offset, done)
-        self.b.branch(done)
-        self.b.position_at_end(ip6)
-        self._ip6(offset, done)
-
-    def _ethertype(self, done: ir.Block) -> tuple[ir.Value, ir.Value]:
-        """EtherType behind the tags, as loaded, and the offset of what follows."""
-        base = self.window.reach(self.b, I64(0), ETHERNET_BYTES, done)
-        found = self._new_block("ethertype")
-        ethertype, offset = self._bytes(base, ETHERNET_BYTES - 2, 2), ETHERNET_BYTES
         arrivals = []
-        for seen in range(MAX_TAGS):
-            arrivals.append((ethertype, offset, self.b.block))
-            tagged = self._new_block("tagged")
-            self.b.cbranch(self._may_have_tag(ethertype, seen), tagged, found)
-            self.b.position_at_end(tagged)
-            base = self.window.reach(self.b, I64(offset), TAG_BYTES, done)
-            ethertype, offset = self._bytes(base, TAG_BYTES - 2, 2), offset + TAG_BYTES
-        arrivals.append((ethertype, offset, self.b.block))
-        self.b.branch(found)
-        self.b.position_at_end(found)
+        for block, read in ((ip4, self._ip4), (ip6, self._ip6)):
+            self.b.position_at_end(block)
+            found = read(level, offset, done)
+            arrivals.append((*found, self.b.block))
+        behind = self._new_block("level_read")
+        for _, _, block in arrivals:
+            with self.b.goto_block(block):
+                self.b.branch(behind)
+        self.b.position_at_end(behind)
+        if self.facts.levels == level + 1:
+            return
+        protos, offsets = self.b.phi(I64), self.b.phi(I64)
+        for proto, l4, block in arrivals:
+            protos.add_incoming(proto, block)
+            offsets.add_incoming(l4, block)
+        tunnels = TunnelCode(self.b, self.facts, self.slots, self.window)
+        kind, inner = tunnels.emit(protos, self.window.forget(self.b, offsets), done)
+        kind, inner = self._inside_ethernet(kind, inner, done)
+        self._level(level + 1, kind, inner, done)
+
+    def _inside_ethernet(self, kind: ir.Value, offset: ir.Value, done: ir.Block) -> tuple[ir.Value, ir.Value]:
+        """EtherType and offset of the packet, when what a tunnel carries is a whole frame."""
+        frame, packet = self._new_block("inner_frame"), self._new_block("inner_packet")
+        before = self.b.block
+        self.b.cbranch(self._is(kind, swapped(ETHERTYPE_ETHERNET)), frame, packet)
+        self.b.position_at_end(frame)
+        ethertype, behind = self._ethertype(offset, I64(0), done)
+        after = self.b.block
+        self.b.branch(packet)
+        self.b.position_at_end(packet)
         types, offsets = self.b.phi(I64), self.b.phi(I64)
-        for value, at, block in arrivals:
+        for value, at, block in ((kind, offset, before), (ethertype, behind, after)):
             types.add_incoming(value, block)
-            offsets.add_incoming(I64(at), block)
-        return types, offsets
+            offsets.add_incoming(at, block)
+        return types, self.window.forget(self.b, offsets)
 
-    def _may_have_tag(self, ethertype: ir.Value, seen: int) -> ir.Value:
-        is_tag = I1(0)
-        for kind in VLAN_TYPES:
-            is_tag = self.b.or_(is_tag, self._is(ethertype, swapped(kind)))
-        room = self.b.icmp_unsigned("<", self.b.add(self.window.stripped_tags(self.b), I64(seen)), I64(MAX_TAGS))
-        return self.b.and_(is_tag, room)
-
-    def _ip4(self, offset: ir.Value, done: ir.Block) -> None:
+    def _ip4(self, level: int, offset: ir.Value, done: ir.Block) -> tuple[ir.Value, ir.Value]:
+        """Goes on behind a header whose layer 4 is of interest: its protocol and the offset of that."""
         base = self.window.reach(self.b, offset, IP4_BYTES, done)
         first = self._bytes(base, 0, 1)
         self._continue_if(self._is(self.b.lshr(first, I64(4)), 4), done)
@@ -174,30 +114,39 @@ class HeaderCode:
         self._continue_if(self.b.icmp_unsigned(">=", size, I64(IP4_BYTES)), done)
         l4 = self.b.add(offset, size)
         self.window.reach(self.b, l4, 0, done)
-        self._put(Version(), I64(4))
-        self._fixed("ip4", base)
-        self._addresses(base, {"src": 12, "dst": 16}, 4)
+        self._put(Version(level), I64(4))
+        self._fixed("ip4", level, base)
+        self._addresses(level, base, {"src": 12, "dst": 16}, 4)
         parts = self._bytes(base, 6, 2)
-        some = self.b.and_(parts, I64(swapped(0x3FFF)))
-        self._put(Fragment(), self.b.zext(self.b.icmp_unsigned("!=", some, I64(0)), I64))
-        self._put(Protocol(), self.b.add(self._bytes(base, 9, 1), I64(1)))
-        if self.facts.need_l4:
-            later = self.b.and_(parts, I64(swapped(0x1FFF)))
-            self._continue_if(self._is(later, 0), done)
-            self._layer("l4", l4)
+        later = self.b.icmp_unsigned("!=", self.b.and_(parts, I64(swapped(0x1FFF))), I64(0))
+        some = self.b.icmp_unsigned("!=", self.b.and_(parts, I64(swapped(0x3FFF))), I64(0))
+        if Fragment(level) in self.facts.slots:
+            first_part = self.b.select(some, I64(FIRST_FRAGMENT), I64(0))
+            self._put(Fragment(level), self.b.select(later, I64(LATER_FRAGMENT), first_part))
+        proto = self._bytes(base, 9, 1)
+        self._put(Protocol(level), self.b.add(proto, I64(1)))
+        if self.facts.need_l4(level):
+            self._continue_if(self.b.not_(later), done)
+            self._put(L4Offset(level), size)
+            self._layer("l4", level, l4)
+        return proto, l4
 
-    def _ip6(self, offset: ir.Value, done: ir.Block) -> None:
+    def _ip6(self, level: int, offset: ir.Value, done: ir.Block) -> tuple[ir.Value, ir.Value]:
+        """As `_ip4`."""
         base = self.window.reach(self.b, offset, IP6_BYTES, done)
         self._continue_if(self._is(self.b.lshr(self._bytes(base, 0, 1), I64(4)), 6), done)
-        self._put(Version(), I64(6))
-        self._fixed("ip6", base)
-        self._addresses(base, {"src": 8, "dst": 24}, 16)
-        if self.facts.need_l4 or self.facts.wanted(Fragment, Protocol):
-            l4 = self._extensions(self._bytes(base, 6, 1), self.b.add(offset, I64(IP6_BYTES)), done)
-            self._layer("l4", l4)
+        self._put(Version(level), I64(6))
+        self._fixed("ip6", level, base)
+        self._addresses(level, base, {"src": 8, "dst": 24}, 16)
+        proto, l4 = self._bytes(base, 6, 1), self.b.add(offset, I64(IP6_BYTES))
+        if self.facts.need_l4(level) or {Fragment(level), Protocol(level)} & self.facts.slots.keys():
+            proto, l4 = self._extensions(level, proto, l4, done)
+            self._put(L4Offset(level), self.b.sub(l4, offset))
+            self._layer("l4", level, l4)
+        return proto, l4
 
-    def _extensions(self, proto: ir.Value, offset: ir.Value, done: ir.Block) -> ir.Value:
-        """Walks the extension headers; goes on at the layer 4 header, whose offset is the result."""
+    def _extensions(self, level: int, proto: ir.Value, offset: ir.Value, done: ir.Block) -> tuple[ir.Value, ir.Value]:
+        """Walks the extension headers; goes on at the layer 4 header: its protocol and its offset."""
         walk, header, found = (self._new_block(name) for name in ("walk", "extension", "found"))
         start = self.b.block
         self.b.branch(walk)
@@ -210,7 +159,7 @@ class HeaderCode:
         self._continue_if(self.b.icmp_unsigned("<", steps, I64(MAX_EXTENSIONS)), done)
         base = self.window.reach(self.b, offsets, EXTENSION_BYTES, done)
         following = self._bytes(base, 0, 1)
-        self._fragment_header(protos, base, following, done)
+        self._fragment_header(level, protos, base, following, done)
         size = self._extension_size(protos, self._bytes(base, 1, 1))
         end = self.b.block
         for phi, value in (
@@ -221,8 +170,8 @@ class HeaderCode:
             phi.add_incoming(value, end)
         self.b.branch(walk)
         self.b.position_at_end(found)
-        self._put(Protocol(), self.b.add(protos, I64(1)))
-        return offsets
+        self._put(Protocol(level), self.b.add(protos, I64(1)))
+        return protos, offsets
 
     def _is_extension(self, proto: ir.Value) -> ir.Value:
         hit = I1(0)
@@ -230,7 +179,9 @@ class HeaderCode:
             hit = self.b.or_(hit, self._is(proto, kind))
         return hit
 
-    def _fragment_header(self, proto: ir.Value, base: ir.Value, following: ir.Value, done: ir.Block) -> None:
+    def _fragment_header(
+        self, level: int, proto: ir.Value, base: ir.Value, following: ir.Value, done: ir.Block
+    ) -> None:
         """Notes a fragment; a later one ends the walk, for it has no layer 4 header."""
         fragment, after = self._new_block("fragment"), self._new_block("not_later")
         self.b.cbranch(self._is(proto, FRAGMENT), fragment, after)
@@ -240,13 +191,14 @@ class HeaderCode:
         is_part = self._new_block("is_part")
         self.b.cbranch(self._is(self.b.and_(parts, I64(swapped(0xFFF9))), 0), noted, is_part)
         self.b.position_at_end(is_part)
-        self._put(Fragment(), I64(1))
+        self._put(Fragment(level), I64(FIRST_FRAGMENT))
         self.b.branch(noted)
         self.b.position_at_end(noted)
         later = self._new_block("later")
         self.b.cbranch(self._is(self.b.and_(parts, I64(swapped(0xFFF8))), 0), after, later)
         self.b.position_at_end(later)
-        self._put(Protocol(), self.b.add(following, I64(1)))
+        self._put(Fragment(level), I64(LATER_FRAGMENT))
+        self._put(Protocol(level), self.b.add(following, I64(1)))
         self.b.branch(done)
         self.b.position_at_end(after)
 

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 from llvmlite import ir
 
+from pfq.codegen import layouts
 from pfq.codegen.kernel_calls import Helper, KernelCalls
 from pfq.codegen.llvm import I8, I16, I32, I64, PTR
 from pfq.codegen.spec import Hook
@@ -54,6 +55,10 @@ class HookCode(ABC):
     @abstractmethod
     def length(self) -> ir.Value:
         """Length of the frame on the wire, in bytes (i64), a tag the device took off included."""
+
+    def buffered(self) -> ir.Value:
+        """Bytes of the frame that can be read (i64), without a tag the device took off."""
+        return self.length()
 
     @abstractmethod
     def tag(self) -> ir.Value | None:
@@ -112,6 +117,9 @@ class TcCode(HookCode):
         stripped = self.b.icmp_unsigned("!=", self.word(self.VLAN_PRESENT), I32(0))
         return self.b.add(length, self.b.select(stripped, I64(4), I64(0)))
 
+    def buffered(self) -> ir.Value:
+        return self.b.zext(self.word(self.LEN), I64)
+
     def tag(self) -> ir.Value | None:
         stripped = self.b.icmp_unsigned("!=", self.word(self.VLAN_PRESENT), I32(0))
         known = self.b.or_(self.word(self.VLAN_TCI), I32(1 << 16))
@@ -131,13 +139,19 @@ def hook_code(hook: Hook, linear: bool) -> type[HookCode]:
 
 
 class KernelWindow:
-    """The header window of a frame in the kernel: two pointers, compared before every access."""
+    """The header window of a frame in the kernel: two pointers, compared before every access.
 
-    def __init__(self, code: HookCode, scratch: ir.Value) -> None:
+    scratch  this CPU's scratch memory
+    trial    the time is what the configuration says
+    """
+
+    def __init__(self, code: HookCode, scratch: ir.Value, trial: bool) -> None:
+        self.code = code
         self.k = code.k
         self.first, self.end = code.limits()
         self.tag = code.tag()
         self.scratch = scratch
+        self.trial = trial
 
     def reach(self, b: ir.IRBuilder, offset: ir.Value, size: int, fail: ir.Block) -> ir.Value:
         near = b.append_basic_block("near")
@@ -150,9 +164,22 @@ class KernelWindow:
         return start
 
     def forget(self, b: ir.IRBuilder, value: ir.Value) -> ir.Value:
-        b.store(value, self.scratch, align=8)
+        self.k.store(value, self.scratch, layouts.SPARE)
         self.k.barrier()
-        return b.load(self.scratch, typ=I64, align=8)
+        return self.k.load(self.scratch, layouts.SPARE, I64)
 
-    def stripped_tags(self, b: ir.IRBuilder) -> ir.Value:
-        return I64(0) if self.tag is None else b.zext(b.icmp_unsigned("!=", self.tag, I32(0)), I64)
+    def stripped_tag(self, b: ir.IRBuilder) -> tuple[ir.Value, ir.Value] | None:
+        if self.tag is None:
+            return None
+        return b.zext(self.tag, I64), b.zext(b.trunc(self.code.word(self.code.vlan_proto), I16), I64)
+
+    def length(self, b: ir.IRBuilder) -> ir.Value:
+        return self.code.length()
+
+    def ingress(self, b: ir.IRBuilder) -> ir.Value:
+        return b.zext(self.code.word(self.code.ifindex), I64)
+
+    def now(self, b: ir.IRBuilder) -> ir.Value:
+        if self.trial:
+            return self.k.load(self.k.map(layouts.CONFIG_MAP), layouts.TRIAL_TIME, I64)
+        return self.k.call(Helper.KTIME_GET_NS)

@@ -13,7 +13,9 @@ class Helper(IntEnum):
     """Numbers of `enum bpf_func_id` in linux/bpf.h."""
 
     MAP_LOOKUP_ELEM = 1
+    KTIME_GET_NS = 5
     GET_SMP_PROCESSOR_ID = 8
+    CLONE_REDIRECT = 13
     SKB_LOAD_BYTES = 26
     SKB_PULL_DATA = 39
     RINGBUF_OUTPUT = 130

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pfq.lang.action import COUNTERS
+from pfq.lang.action import COUNTERS, MAX_EVENTS, MAX_FORWARDS
 
 # The action of the packet in hand, one for each CPU (the start of `SCRATCH`).
 CLASSES: Final = 0  # u64
@@ -23,10 +23,30 @@ ACTION_BYTES: Final = 32
 SELECTED: Final = 32  # u64, mask of end-points
 TIME: Final = 40  # u64, ns
 PASSED_UP: Final = 48  # u32, some group wants the packet to go to Linux
-FACTS: Final = 256  # u64 each: what was read from the headers
-MAX_FACTS: Final = 128
+SPARE: Final = 56  # u64, through which values pass that the verifier must forget
+FORWARD_COUNT: Final = 64  # u32
+EVENT_COUNT: Final = 68  # u32
+FORWARDS: Final = 72  # u16 each: number of the device, group * 256 (by place) added
+EVENTS: Final = FORWARDS + 2 * MAX_FORWARDS  # u8 each: number of the call that reported
+RECORD_BYTES: Final = EVENTS + MAX_EVENTS
+FACTS: Final = 256  # u64 each: what was read of the packet
+MAX_FACTS: Final = 256
 
-GROUP_RESULTS: Final = FACTS + MAX_FACTS * 8
+# An event on its way to the user.
+EVENT: Final = FACTS + MAX_FACTS * 8
+EVENT_TIME: Final = 0  # u64, ns
+EVENT_SITE: Final = 8  # u32, as are the following: number of the call
+EVENT_LENGTH: Final = 12  # bytes on the wire
+EVENT_CAPTURED: Final = 16  # bytes that follow
+EVENT_TAG: Final = 20  # tag that the device took off: control information plus 2**16, 0 for none
+EVENT_TAG_TYPE: Final = 24  # its EtherType, as little endian
+EVENT_INGRESS: Final = 28
+EVENT_ACTION: Final = 32  # the action so far
+EVENT_DATA: Final = EVENT_ACTION + ACTION_BYTES
+EVENT_SNAPLEN: Final = 192
+EVENT_BYTES: Final = EVENT_DATA + EVENT_SNAPLEN
+
+GROUP_RESULTS: Final = EVENT + EVENT_BYTES
 GROUP_RESULT_BYTES: Final = 16  # u64 end-points of this group, u32 state
 
 
@@ -41,6 +61,9 @@ FILTERED: Final = 8
 DROPPED: Final = 16
 SELECTIONS: Final = 24
 NOBODY: Final = 32
+FORWARDED: Final = 40  # copies that the program wanted to be sent on other devices
+UNSENT: Final = 48  # of these, those that the kernel refused
+TO_LINUX: Final = 56  # packets that the program passed up
 USER_COUNTERS: Final = 64
 GROUP_COUNTER_BYTES: Final = USER_COUNTERS + COUNTERS * 8
 
@@ -66,7 +89,15 @@ CONFIG_MAP: Final = "config"
 RINGS_MAP: Final = "rings"
 CONSUMERS_MAP: Final = "consumers"
 DOORBELLS_MAP: Final = "doorbells"
+DATA_MAP: Final = "data"
+EVENTS_MAP: Final = "events"
 
 # The engine's settings for the running program.
 CLOCK_OFFSET: Final = 0  # i64, ns to add to the kernel's clock to get CLOCK_REALTIME
-CONFIG_BYTES: Final = 64
+TRIAL_TIME: Final = 8  # u64, ns: what programs take for the time in a trial
+EVENT_TURN: Final = 16  # u64, ns: when the next event is due, at the permitted rate
+EVENTS_HELD_BACK: Final = 24  # u64, events over the permitted rate
+EVENTS_LOST: Final = 32  # u64, events for which there was no room
+MAX_DEVICES: Final = 64
+DEVICES: Final = 64  # u32[MAX_DEVICES], numbers of the devices that programs forward to; 0: not there
+CONFIG_BYTES: Final = DEVICES + 4 * MAX_DEVICES

@@ -18,6 +18,7 @@ from pfq.codegen.llvm import I64
 from pfq.codegen.spec import MMAPABLE, MapSpec, MapType
 
 DOORBELL_BYTES = 4096
+EVENTS_BYTES = 1 << 18
 KEY_BYTES = 4
 LINE = 64
 
@@ -36,6 +37,11 @@ class RingShape:
     snaplen: int
 
 
+def rows_of(cpus: int) -> int:
+    """The number of CPUs, rounded up to a power of two."""
+    return 1 << (cpus - 1).bit_length()
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceMemory:
     """Sizes of the maps of one program.
@@ -43,17 +49,21 @@ class DeviceMemory:
     cpus    possible CPUs of the machine
     groups  groups of the program
     sets    steering tables, one for each (group, set of classes)
+    data    bytes that programs keep from packet to packet
+    events  programs report events to the user
     """
 
     cpus: int
     groups: int
     sets: int
     rings: RingShape
+    data: int = 0
+    events: bool = False
 
     @property
     def rows(self) -> int:
         """CPUs, rounded up to a power of two."""
-        return 1 << (self.cpus - 1).bit_length()
+        return rows_of(self.cpus)
 
     @property
     def scratch_stride(self) -> int:
@@ -73,13 +83,16 @@ class DeviceMemory:
         """The counter of turns of one steering table on this CPU."""
         return k.field(self._row(k, layouts.ROBIN_MAP, cpu, LINE), k.b.mul(number, I64(self.rows * LINE)))
 
+    def row(self, k: KernelCalls, cpu: ir.Value) -> ir.Value:
+        """The CPU's number, which the verifier sees to be less than `rows`."""
+        return k.b.and_(cpu, I64(self.rows - 1))
+
     def _row(self, k: KernelCalls, name: str, cpu: ir.Value, stride: int) -> ir.Value:
-        row = k.b.and_(cpu, I64(self.rows - 1))
-        return k.field(k.map(name), k.b.mul(row, I64(stride)))
+        return k.field(k.map(name), k.b.mul(self.row(k, cpu), I64(stride)))
 
     def maps(self) -> tuple[MapSpec, ...]:
         """All maps that a program may refer to."""
-        return (
+        found = [
             self._value(layouts.SCRATCH_MAP, self.rows * self.scratch_stride),
             self._value(layouts.COUNTERS_MAP, self.rows * self.counters_stride),
             self._value(layouts.ROBIN_MAP, self.sets * self.rows * LINE),
@@ -88,7 +101,12 @@ class DeviceMemory:
             _outer(layouts.RINGS_MAP, layouts.MAX_ENDPOINTS * self.cpus, ring_spec(self.rings)),
             _outer(layouts.CONSUMERS_MAP, layouts.MAX_ENDPOINTS, consumer_spec(self.cpus)),
             _outer(layouts.DOORBELLS_MAP, layouts.MAX_ENDPOINTS, DOORBELL),
-        )
+        ]
+        if self.data:
+            found.append(self._value(layouts.DATA_MAP, self.data))
+        if self.events:
+            found.append(MapSpec(layouts.EVENTS_MAP, MapType.RINGBUF, 0, 0, EVENTS_BYTES))
+        return tuple(found)
 
     def _value(self, name: str, size: int) -> MapSpec:
         return MapSpec(name, MapType.ARRAY, KEY_BYTES, size, 1, flags=MMAPABLE, direct=True)

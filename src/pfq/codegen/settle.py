@@ -32,11 +32,13 @@ class Settlement:
         self.cpu = cpu
         self.result = layouts.GROUP_RESULTS + index * layouts.GROUP_RESULT_BYTES
 
-    def emit(self, fanouts: set[Fanout], sets: Mapping[int, int]) -> None:
-        """fanouts: what the program can leave behind; sets: mask of classes -> steering table."""
+    def emit(self, fanouts: set[Fanout], sets: Mapping[int, int], passes_up: bool) -> None:
+        """fanouts: what the program can leave behind; sets: mask of classes -> steering table;
+        passes_up: whether it can pass packets up to Linux."""
         k, b = self.k, self.b
         k.store(I64(0), self.scratch, self.result)
-        self._pass_up()
+        if passes_up:
+            self._pass_up()
         kind = k.load(self.scratch, layouts.FANOUT, I32)
         kept = b.icmp_unsigned("!=", kind, I32(Fanout.DROP))
         with b.if_else(kept) as (yes, no):
@@ -50,6 +52,8 @@ class Settlement:
         wanted = self.k.load(self.scratch, layouts.KERNEL, I32)
         before = self.k.load(self.scratch, layouts.PASSED_UP, I32)
         self.k.store(self.b.or_(before, wanted), self.scratch, layouts.PASSED_UP)
+        total = self.k.load(self.counters, layouts.TO_LINUX, I64)
+        self.k.store(self.b.add(total, self.b.zext(wanted, I64)), self.counters, layouts.TO_LINUX)
 
     def _select(self, kind: ir.Value, fanouts: set[Fanout], sets: Mapping[int, int]) -> None:
         number = self._table_number(sets)

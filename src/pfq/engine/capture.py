@@ -6,29 +6,36 @@ import atexit
 import logging
 import platform
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 from pfq import layout
-from pfq.codegen.device import Clock, Group
 from pfq.codegen.device import Device as DeviceSpec
+from pfq.codegen.device import Group
+from pfq.codegen.finish import Clock
 from pfq.codegen.layouts import MAX_ENDPOINTS
 from pfq.codegen.memory import RingShape
-from pfq.engine.datapath import DataPath
+from pfq.engine.datapath import DataPath, code_of
 from pfq.engine.endpoint import Endpoint
+from pfq.engine.events import ProgramEvent
 from pfq.engine.hooks import BINDINGS, DIRECTIONS, Binding, Direction, HookChoice, Way, incoming_ways, outgoing_way
 from pfq.engine.statistics import CaptureStatistics
 from pfq.engine.steering import Member
-from pfq.errors import DeviceGoneError, PfqError, RingClosedError, UsageError
+from pfq.errors import DeviceGoneError, DeviceMissingError, PfqError, RingClosedError, UsageError
 from pfq.kernel import features
-from pfq.kernel.devices import ARPHRD_ETHER, ARPHRD_LOOPBACK, Device, Promiscuous, device
+from pfq.kernel.addresses import addresses
+from pfq.kernel.devices import ARPHRD_ETHER, ARPHRD_LOOPBACK, Device, Promiscuous, device, devices
 from pfq.kernel.maps import possible_cpus
+from pfq.kernel.netlink import Netlink
 from pfq.kernel.privilege import require_privilege
-from pfq.kernel.watch import Change, Watch
+from pfq.kernel.watch import Change, Event, Watch
 from pfq.lang import to_program
+from pfq.lang.prefixset import PrefixSet
 from pfq.ring.reader import Reader
+from pfq.source import did_you_mean
 
 log = logging.getLogger(__name__)
 
@@ -125,9 +132,8 @@ class Capture:
     ) -> None:
         outgoing = [] if direction == "in" else [(outgoing_way(hook),)]
         incoming = [] if direction == "out" else [incoming_ways(self.device, hook, binding)]
-        sides = incoming + outgoing
         spec = DeviceSpec(
-            hook=sides[0][0].hook,
+            hook=(incoming + outgoing)[0][0].hook,
             groups=(Group(GROUP, program),),
             cpus=possible_cpus(),
             rings=shape,
@@ -136,23 +142,49 @@ class Capture:
             ordered=platform.machine() in STORES_IN_ORDER,
             linear=self.device.mtu <= ONE_BUFFER_MTU,
         )
+        if incoming and code_of(spec).plan.devices:
+            incoming = [incoming_ways(self.device, hook, binding, forwards=True)]
+            spec = replace(spec, hook=incoming[0][0].hook)
+        sides = incoming + outgoing
         self._path = DataPath(spec, self._endpoints)
         self._undo.callback(self._path.close)
         self._path.set_members(GROUP, [Member(endpoint.number) for endpoint in self._endpoints])
         self._watch = self._undo.enter_context(Watch())
+        self._link = self._undo.enter_context(Netlink())
+        self._find_devices()
+        self._path.set_hosts(addresses(self._link, self.device.index))
         if promiscuous:
             self._undo.enter_context(Promiscuous(self.device.index))
         for ways in sides:
             self._ways.append(self._path.attach(ways, self.device.index))
         self._undo.callback(self._end_threads)
-        for work in (self._follow_device, self._keep_time):
+        for work in (self._follow_device, self._keep_up):
             thread = threading.Thread(target=work, name=f"pfq {self.device.name}", daemon=True)
             self._threads.append(thread)
             thread.start()
 
+    def _find_devices(self) -> None:
+        """Tells the program the numbers of the devices that it forwards to."""
+        there = {found.name: found.index for found in devices()}
+        for name in self._path.plan.devices:
+            if name not in there and name in self._path.plan.needed:
+                hint = did_you_mean(name, there) or "there are: " + ", ".join(there)
+                raise DeviceMissingError(f"the program forwards to `{name}`, a device that does not exist", hint=hint)
+            if name not in there:
+                log.warning("there is no device `%s`; `link` leaves it out until it appears", name)
+            self._path.set_device(name, there.get(name, 0))
+
+    def _follow_target(self, event: Event) -> None:
+        """Devices that are forwarded to come and go."""
+        for found, index in ((event.before, 0), (event.device, event.device.index)):
+            if found.name in self._path.plan.devices:
+                gone = index == 0 or event.change in (Change.GONE, Change.MOVED)
+                self._path.set_device(found.name, 0 if gone else index)
+
     def _follow_device(self) -> None:
         """Tells the readers when the device is gone: nothing else would wake them."""
         for event in self._watch.events():
+            self._follow_target(event)
             if event.before.index != self.device.index:
                 continue
             log.info("%s", event)
@@ -164,10 +196,16 @@ class Capture:
                 self._end_readers(gone)
                 return
 
-    def _keep_time(self) -> None:
-        """Follows corrections of the time of day."""
+    def _keep_up(self) -> None:
+        """Follows corrections of the time of day, and the device's addresses."""
+        known = None
         while not self._stopping.wait(CLOCK_PERIOD_S):
             self._path.set_clock()
+            if self._path.plan.hosts is not None:
+                found = addresses(self._link, self.device.index)
+                if found != known:
+                    self._path.set_hosts(found)
+                known = found
 
     def _end_readers(self, error: PfqError) -> None:
         for endpoint in self._endpoints:
@@ -193,6 +231,27 @@ class Capture:
     def attachment(self) -> str:
         """Where the program runs, in words: `XDP (native) on eth0`."""
         return f"{' and '.join(map(str, self._ways))} on {self.device.name}"
+
+    def events(self) -> list[ProgramEvent]:
+        """What the program told by `log_msg`, `log_buff`, `log_packet` and `trace` since the last call.
+
+        At most 100 a second are told, and 100 at once; `events_missed` counts the others.
+        """
+        return list(self._path.events())
+
+    def events_missed(self) -> int:
+        """Events that were not told, because there were too many."""
+        return self._path.events_missed()
+
+    def replace_set(self, name: str, prefixes: Iterable[str] | PrefixSet) -> None:
+        """Changes a set of prefixes of the running program; packets meet the old or the new set, no mixture.
+
+        name      what the program calls it: the text that follows `addr_in`
+        prefixes  all that are in the set from now on
+        Raises UsageError when the program has no such set, LimitError when there is no room: a program
+        is started with room for twice as much as it needs then.
+        """
+        self._path.replace_set(name, prefixes if isinstance(prefixes, PrefixSet) else PrefixSet.of(prefixes))
 
     def statistics(self) -> CaptureStatistics:
         """The counters now; exact, as an equation, once the capture is stopped."""

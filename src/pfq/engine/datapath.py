@@ -9,20 +9,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
 
 from pfq.codegen import layouts
-from pfq.codegen.device import Clock, DeviceCode, compile_device
 from pfq.codegen.device import Device as DeviceSpec
+from pfq.codegen.device import DeviceCode, compile_device
+from pfq.codegen.finish import Clock
 from pfq.codegen.memory import DeviceMemory
+from pfq.codegen.prefixes import SetRegion
 from pfq.codegen.spec import Hook
 from pfq.engine.endpoint import Endpoint
+from pfq.engine.events import EventReader, ProgramEvent
 from pfq.engine.hooks import Way
 from pfq.engine.statistics import GroupStatistics
 from pfq.engine.steering import Member, SteeringTable
-from pfq.errors import KernelRefusedError, PfqError
+from pfq.errors import KernelRefusedError, LimitError, PfqError, UsageError
 from pfq.kernel.attach import Attachment
 from pfq.kernel.maps import Map
 from pfq.kernel.programs import Program, load, wait_for_running_programs
+from pfq.lang.prefixset import PrefixSet
 
 PROGRAM_NAME = "pfq"
 NS_PER_SECOND = 1_000_000_000
@@ -51,6 +56,9 @@ class DataPath:
             self._counters = self._mapped(layouts.COUNTERS_MAP, writable=False)
             self._config = self._mapped(layouts.CONFIG_MAP, writable=True)
             self._steering = self._mapped(layouts.STEERING_MAP, writable=True)
+            self.plan = code.plan
+            self._data = self._filled_data()
+            self._events = self._event_reader()
             for endpoint in endpoints:
                 endpoint.install(self._maps)
             self.set_clock()
@@ -63,8 +71,23 @@ class DataPath:
         self._undo.callback(memory.close)
         return memory
 
+    def _filled_data(self) -> mmap.mmap | None:
+        if layouts.DATA_MAP not in self._maps:
+            return None
+        memory = self._mapped(layouts.DATA_MAP, writable=True)
+        for offset, piece in self.plan.initial.items():
+            memory[offset : offset + len(piece)] = piece
+        return memory
+
+    def _event_reader(self) -> EventReader | None:
+        if layouts.EVENTS_MAP not in self._maps:
+            return None
+        reader = EventReader(self._maps[layouts.EVENTS_MAP], self.plan.sites)
+        self._undo.callback(reader.close)
+        return reader
+
     def _code(self, hook: Hook, linear: bool) -> DeviceCode:
-        return compiled(replace(self._spec, hook=hook, linear=linear and hook is Hook.XDP))
+        return code_of(replace(self._spec, hook=hook, linear=linear))
 
     def set_members(self, group: int, members: Sequence[Member]) -> None:
         """Who is in a group: rewrites its steering tables, and nothing else."""
@@ -73,6 +96,53 @@ class DataPath:
                 table = SteeringTable.of(members, wanted.classes).pack()
                 at = number * layouts.STEERING_BYTES
                 self._steering[at : at + layouts.STEERING_BYTES] = table
+
+    def set_device(self, name: str, ifindex: int) -> None:
+        """Tells the program the number of a device that it forwards to; 0 when it is not there."""
+        at = layouts.DEVICES + 4 * self.plan.devices.index(name)
+        struct.pack_into("<I", self._config, at, ifindex)
+
+    def set_hosts(self, hosts: Iterable[IPv4Address | IPv6Address]) -> None:
+        """Tells the program the addresses of the receiving device."""
+        if self.plan.hosts is not None:
+            found = sorted(map(str, hosts))
+            self._write_set(self.plan.hosts, PrefixSet.of(found) if found else PrefixSet(""))
+
+    def replace_set(self, name: str, addresses: PrefixSet) -> None:
+        """Changes a set of prefixes; a packet meets the old set or the new one, never a mixture."""
+        regions = [region for known, region in self.plan.sets.items() if known.name == name]
+        if not regions:
+            known = ", ".join(f"`{each.name}`" for each in self.plan.sets) or "none"
+            raise UsageError(f"the program has no set of prefixes `{name}`", hint=f"it has: {known}")
+        for region in regions:
+            self._write_set(region, addresses)
+
+    def _write_set(self, region: SetRegion, addresses: PrefixSet) -> None:
+        if not region.fits(addresses):
+            raise LimitError(
+                f"the new set of prefixes is too large: there is room for {region.capacity4:,} boundaries of ranges "
+                f"of IPv4 and {region.capacity6:,} of IPv6",
+                hint="start the program with a larger set: room is made for twice what it has then",
+            )
+        assert self._data is not None
+        (used,) = struct.unpack_from("<I", self._data, region.offset)
+        start = region.half(1 - used)
+        for at, piece in region.pieces(addresses):
+            self._data[start + at : start + at + len(piece)] = piece
+        struct.pack_into("<I", self._data, region.offset, 1 - used)
+        wait_for_running_programs()
+
+    def events(self) -> Iterator[ProgramEvent]:
+        """What programs told since the last call."""
+        if self._events is not None and self._final is None:
+            yield from self._events.events(_coarse_offset()[1])
+
+    def events_missed(self) -> int:
+        """Events that were not told: over the permitted rate, or without room."""
+        if self._final is not None:
+            return self._events_missed
+        held_back, lost = struct.unpack_from("<QQ", self._config, layouts.EVENTS_HELD_BACK)
+        return int(held_back + lost)
 
     def attach(self, ways: Iterable[Way], ifindex: int) -> Way:
         """Attaches by the first way that the device can do, and says which."""
@@ -130,6 +200,9 @@ class DataPath:
             selected=counter(layouts.SELECTIONS),
             nobody=counter(layouts.NOBODY),
             counters=tuple(totals[layouts.USER_COUNTERS // 8 :]),
+            forwarded=counter(layouts.FORWARDED),
+            unsent=counter(layouts.UNSENT),
+            to_linux=counter(layouts.TO_LINUX),
         )
 
     def detach(self) -> None:
@@ -143,8 +216,14 @@ class DataPath:
         """Detaches and gives all memory back; the counters stay readable."""
         if self._final is None:
             self.detach()
+            self._events_missed = self.events_missed()
             self._final = self.statistics()
             self._undo.close()
+
+
+def code_of(spec: DeviceSpec) -> DeviceCode:
+    """The program of a device; `linear` matters at XDP only."""
+    return compiled(replace(spec, linear=spec.linear and spec.hook is Hook.XDP))
 
 
 @lru_cache(maxsize=KEPT_CODES)

@@ -57,13 +57,20 @@ def traffic_control(hook: Hook) -> Way:
     return Way(hook, "tcx" if features.available("tcx") else "clsact")
 
 
-def incoming_ways(device: Device, choice: HookChoice, binding: Binding) -> tuple[Way, ...]:
+def incoming_ways(device: Device, choice: HookChoice, binding: Binding, forwards: bool = False) -> tuple[Way, ...]:
     """Ways for incoming packets, best first; the next one is tried when the device cannot do one.
+
+    forwards  the program sends copies on other devices, which XDP cannot do
 
     A mere tap on a device made of software goes to TC: native XDP there would break up the big
     segments Linux passes over it, and slow down everybody's traffic.
     """
     ingress = traffic_control(Hook.TC_INGRESS)
+    if forwards and choice in ("xdp", "xdp-generic"):
+        raise UsageError(
+            f"the program forwards packets, which it cannot at the hook `{choice}`",
+            hint="take the hook `auto`, `tcx` or `clsact`",
+        )
     match choice:
         case "xdp":
             return (XDP_NATIVE,)
@@ -71,6 +78,8 @@ def incoming_ways(device: Device, choice: HookChoice, binding: Binding) -> tuple
             return (XDP_GENERIC,)
         case "tcx" | "clsact":
             return (Way(Hook.TC_INGRESS, choice),)
+        case "auto" if forwards:
+            return (ingress,)
         case "auto" if not ingress.tcx:
             # A clsact filter outlives a process that is killed; XDP programs do not.
             return (XDP_NATIVE, XDP_GENERIC, ingress)

@@ -19,6 +19,9 @@ class GroupStatistics:
     selected  the others: they go to end-points, as the program says
     nobody    of the selected ones, those for which no end-point was eligible
     counters  the user's 64 counters (`inc`)
+    forwarded copies that the program wanted to be sent on other devices
+    unsent    of these, those that the kernel refused to send
+    to_linux  packets that the program passed up to Linux
     """
 
     arrived: int
@@ -27,6 +30,9 @@ class GroupStatistics:
     selected: int
     nobody: int
     counters: tuple[int, ...]
+    forwarded: int = 0
+    unsent: int = 0
+    to_linux: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ import ctypes
 import errno
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from ctypes import Structure, addressof, create_string_buffer, sizeof
 from dataclasses import dataclass
 from enum import Enum
@@ -62,9 +61,10 @@ class Fd:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        with suppress(AttributeError):  # the interpreter is shutting down: the kernel closes it
-            self.close()
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        # A default, because modules may be empty when the interpreter shuts down.
+        if getattr(self, "_number", -1) >= 0:
+            close(self._number)
 
     def __repr__(self) -> str:
         return f"Fd({self._number})"

@@ -4,7 +4,8 @@
     program = ip >> when(is_tcp & has_port(80), drop) >> steer_flow
 
 Every primitive is a name of this module, made from the table when it is first asked for. A name
-that Python reserves gets an underscore: `and_`, `or_`, `not_`.
+that Python uses itself gets an underscore: `and_`, `or_`, `not_`, and with `from pfq.lang import *`
+also `filter_`, which is `keep`.
 """
 
 from __future__ import annotations
@@ -24,12 +25,18 @@ _PUBLIC = {
     "Chain": "program",
     "Call": "program",
     "Prefix": "program",
+    "PrefixSet": "prefixset",
+    "bloom_calc_m": "bloomfilter",
+    "bloom_calc_n": "bloomfilter",
+    "bloom_calc_p": "bloomfilter",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(import_module(f"pfq.lang.{_PUBLIC[name]}"), name)
+    if name == "__all__":
+        return _all_names()
     if name.startswith("_") or name in _submodules():
         raise AttributeError(f"module `pfq.lang` has no attribute `{name}`")
     from pfq.lang.edsl import named
@@ -48,6 +55,19 @@ def __dir__() -> list[str]:
     from pfq.lang.prims import PRIMS
 
     return sorted({*globals(), *_PUBLIC, *PRIMS.names()})
+
+
+def _all_names() -> list[str]:
+    """What `from pfq.lang import *` brings; names that Python uses itself have an underscore."""
+    import builtins
+    from keyword import iskeyword
+
+    from pfq.lang.constants import CONSTANTS
+    from pfq.lang.prims import PRIMS
+
+    names = {*PRIMS.names(), *CONSTANTS}
+    taken = {name for name in names if iskeyword(name) or hasattr(builtins, name)}
+    return sorted({*_PUBLIC, *(names - taken), *(f"{name}_" for name in taken - CONSTANTS.keys())})
 
 
 @cache

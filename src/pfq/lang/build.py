@@ -12,9 +12,10 @@ from functools import cache
 from ipaddress import IPv4Address
 
 from pfq.errors import LiteralError, ProgramError, RangeError, TooBigError, TypeMismatchError
-from pfq.lang.limits import MAX_CALLS, MAX_DEPTH
+from pfq.lang.limits import MAX_CALLS, MAX_DEPTH, MAX_SHIFT
 from pfq.lang.literals import address_fault
 from pfq.lang.operators import LOGIC
+from pfq.lang.prefixset import PrefixSet
 from pfq.lang.prims.table import Kind, Prim, Table
 from pfq.lang.program import Call, Chain, Prefix, Value
 from pfq.lang.typeparser import type_of
@@ -37,12 +38,14 @@ class Term:
 
     size      calls in it
     depth     calls inside one another
+    shifts    calls of `shift` inside one another
     operands  of `and`, `or` and `xor`: what they join
     """
 
     value: Call | Chain
     size: int
     depth: int
+    shifts: int = 0
     operands: tuple[Term, ...] = ()
 
     @property
@@ -54,7 +57,7 @@ class Term:
 
 TYPE_OF_KIND = {Kind.ACTION: ACTION, Kind.PREDICATE: PREDICATE, Kind.PROPERTY: PROPERTY}
 
-Scalar = int | str | IPv4Address | Prefix | Term
+Scalar = int | str | IPv4Address | Prefix | PrefixSet | Term
 """An argument before it is checked; lists are checked item by item."""
 
 
@@ -112,9 +115,11 @@ def checked(value: Scalar, kind: Type, where: str) -> Value | Term:
             return _prefix(value)
         case str() | IPv4Address(), Con("IPv4"):
             return _address(value)
+        case str() | PrefixSet(), Con("PrefixSet"):
+            return PrefixSet.parse(value) if isinstance(value, str) else value
         case Term(), Con() if value.type == kind:
             return value
-        case _, Con(name) if name[0].islower() and not isinstance(value, IPv4Address):
+        case _, Con(name) if name[0].islower() and not isinstance(value, IPv4Address | PrefixSet):
             return value
     raise TypeMismatchError(f"{where} must be {described(kind)}, but {_called(value)}")
 
@@ -130,6 +135,8 @@ def _called(value: Scalar) -> str:
             return f"{value} is a number"
         case str():
             return f'"{value}" is a text'
+        case PrefixSet():
+            return "this is a set of prefixes"
         case _:
             return f"{value} is an address"
 
@@ -179,12 +186,11 @@ def call(prim: Prim, arguments: Sequence[Value | Term], span: Span | None = None
     if prim.check is not None and (reason := prim.check(*values)) is not None:
         raise RangeError(reason, span)
     made = Call(prim, values, span)
-    size, depth = 1 + sum(term.size for term in terms), 1 + max((term.depth for term in terms), default=0)
     if prim.kind is not Kind.ACTION:
-        return measured(made, size, depth)
+        return measured(made, *extent(prim, terms))
     if prim.name == "unit":
         return Term(Chain((), span), 0, 0)
-    return measured(Chain((made,), span), size, depth)
+    return measured(Chain((made,), span), *extent(prim, terms))
 
 
 def term_of(part: Call | Chain, depth: int = 0) -> Term:
@@ -194,8 +200,7 @@ def term_of(part: Call | Chain, depth: int = 0) -> Term:
     if isinstance(part, Chain):
         return composed([term_of(each, depth) for each in part.calls], part.span)
     inner = [term_of(value, depth + 1) for value in part.args if isinstance(value, Call | Chain)]
-    size, deepest = 1 + sum(term.size for term in inner), 1 + max((term.depth for term in inner), default=0)
-    return measured(part, size, deepest)
+    return measured(part, *extent(part.prim, inner))
 
 
 def composed(terms: Sequence[Term], span: Span | None = None) -> Term:
@@ -203,7 +208,7 @@ def composed(terms: Sequence[Term], span: Span | None = None) -> Term:
     parts = (term.value.calls if isinstance(term.value, Chain) else (term.value,) for term in terms)
     calls = tuple(call for part in parts for call in part)
     size, depth = sum(term.size for term in terms), max((term.depth for term in terms), default=0)
-    return measured(Chain(calls, span), size, depth)
+    return measured(Chain(calls, span), size, depth, max((term.shifts for term in terms), default=0))
 
 
 def joined(prim: Prim, terms: Sequence[Term], span: Span | None = None) -> Term:
@@ -223,19 +228,27 @@ def joined(prim: Prim, terms: Sequence[Term], span: Span | None = None) -> Term:
         middle = (first + last + 1) // 2
         left, right = tree(first, middle), tree(middle, last)
         made = Call(prim, (left.value, right.value), span)
-        return Term(made, 1 + left.size + right.size, 1 + max(left.depth, right.depth))
+        return Term(made, *extent(prim, (left, right)))
 
     top = tree(0, len(operands))
-    return measured(top.value, top.size, top.depth, tuple(operands))
+    return measured(top.value, top.size, top.depth, top.shifts, tuple(operands))
 
 
-def measured(value: Call | Chain, size: int, depth: int, operands: tuple[Term, ...] = ()) -> Term:
+def extent(prim: Prim, terms: Sequence[Term]) -> tuple[int, int, int]:
+    """Size, depth and shifts of a call with these arguments."""
+    size, depth = 1 + sum(term.size for term in terms), 1 + max((term.depth for term in terms), default=0)
+    return size, depth, max((term.shifts for term in terms), default=0) + (prim.name == "shift")
+
+
+def measured(value: Call | Chain, size: int, depth: int, shifts: int, operands: tuple[Term, ...] = ()) -> Term:
     """A term within the limits; raises TooBigError past them."""
     if size > MAX_CALLS:
         raise TooBigError(f"the program has more than {MAX_CALLS} calls of primitives", value.span)
     if depth > MAX_DEPTH:
         raise TooBigError(f"the program nests calls more than {MAX_DEPTH} deep", value.span)
-    return Term(value, size, depth, operands)
+    if shifts > MAX_SHIFT:
+        raise TooBigError(f"the program nests `shift` more than {MAX_SHIFT} deep", value.span)
+    return Term(value, size, depth, shifts, operands)
 
 
 def located(fault: ProgramError, span: Span | None) -> ProgramError:

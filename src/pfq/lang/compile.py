@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pfq.errors import InternalError, LexicalError, MainError, ParseError
@@ -9,36 +10,47 @@ from pfq.lang.build import Term
 from pfq.lang.evaluate import Result, evaluate_module
 from pfq.lang.faults import Faults
 from pfq.lang.infer import infer_module
-from pfq.lang.modules import Loader, Module, read_source
+from pfq.lang.modules import Loader, Module, imports_of, read_source
 from pfq.lang.prims.table import Table
 from pfq.lang.program import Chain, Program
 from pfq.lang.types import Type
 from pfq.source import Source, Span
 
 
-def compile_text(text: str, name: str = "<program>", table: Table | None = None) -> Program:
+def compile_text(
+    text: str,
+    name: str = "<program>",
+    table: Table | None = None,
+    folder: str | Path | None = None,
+    imports: Sequence[str] = (),
+) -> Program:
     """The program that a text defines as `main`, or a single expression that stands alone.
 
-    name   what errors call the text
-    table  the primitives; None for all that there are
+    name     what errors call the text
+    table    the primitives; None for all that there are
+    folder   where imported modules are looked for; None for the library that comes with PFQ only
+    imports  modules that are imported before those of the text
     Raises the ProgramError that is wrong with it, or ProgramErrors for several.
     """
-    return _compiled(Source(name, text), None, table)
+    return _compiled(Source(name, text), None, None if folder is None else Path(folder), table, imports)
 
 
-def compile_file(path: str | Path, table: Table | None = None) -> Program:
-    """The program of a file; imports are looked for next to it.
+def compile_file(path: str | Path, table: Table | None = None, imports: Sequence[str] = ()) -> Program:
+    """The program of a file; imported modules are looked for next to it, then in the library.
 
     Raises FileAccessError, or as `compile_text` does.
     """
-    return _compiled(read_source(Path(path)), Path(path), table)
+    path = Path(path)
+    return _compiled(read_source(path), path, path.parent, table, imports)
 
 
-def _compiled(source: Source, path: Path | None, table: Table | None) -> Program:
+def _compiled(
+    source: Source, path: Path | None, folder: Path | None, table: Table | None, imports: Sequence[str]
+) -> Program:
     table = _all_primitives() if table is None else table
     faults = Faults()
     loader = Loader(faults)
-    main = loader.load(source, path)
+    main = loader.load(source, path, folder, imports_of(imports, faults))
     types: dict[Module, dict[str, Type]] = {}
     values: dict[Module, dict[str, Result]] = {}
     for module in loader.modules:

@@ -1,7 +1,8 @@
 """Programs as Python expressions: `ip >> when(is_tcp & has_port(80), drop) >> steer_flow`.
 
 `>>` is `>->`; `& | ^ ~` join predicates; `< <= == != > >=` compare a property with a number, on
-either side. Each expression is checked when it is made and holds the same tree that text compiles to.
+either side. Each expression is checked when it is made and holds the same tree that text compiles to;
+errors show the place in the caller's file.
 """
 
 from __future__ import annotations
@@ -24,11 +25,14 @@ from pfq.lang.build import (
     slot,
     term_of,
 )
+from pfq.lang.callers import placed
 from pfq.lang.constants import CONSTANTS
+from pfq.lang.prefixset import PrefixSet
 from pfq.lang.prims.table import Prim, Table
 from pfq.lang.program import Call, Chain, Prefix, Program, Value
-from pfq.lang.types import ACTION, PREDICATE, PROPERTY, Con, List, Type, described
+from pfq.lang.types import ACTION, PREDICATE, PREFIX_SET, PROPERTY, Con, List, Type, described
 
+_NETWORKS: Final = IPv4Address | IPv6Address | IPv4Network | IPv6Network | Prefix
 _PYTHON_SIGN: Final = {"and": "&", "or": "|", "xor": "^"}
 
 
@@ -66,6 +70,7 @@ class _Operand:
     def __rxor__(self, other: object) -> Expression:
         return _logic(self._table, "xor", other, self)
 
+    @placed
     def __invert__(self) -> Expression:
         return Expression(call(self._table["not"], [self._as(PREDICATE, "what follows `~`")]), self._table)
 
@@ -81,6 +86,7 @@ class _Operand:
     def __ge__(self, other: object) -> Expression:
         return _comparison(self, "greater_eq", ">=", other)
 
+    @placed
     def __bool__(self) -> NoReturn:
         raise UsageError(
             f"`{self}` is true or false only when a packet comes, so Python cannot ask now",
@@ -98,6 +104,7 @@ class Expression(_Operand):
         self.term = term
         self._table = table
 
+    @placed
     def program(self) -> Program:
         """The program that this action is; raises TypeMismatchError for a predicate or property."""
         return Program(_action(self, "a program"))
@@ -133,6 +140,7 @@ class Expression(_Operand):
     def __hash__(self) -> int:
         return hash(str(self))
 
+    @placed
     def __call__(self, *arguments: object) -> NoReturn:
         hint = "write it without brackets" if not arguments else None
         raise ArityError(f"`{self}` takes no arguments", None, hint)
@@ -153,6 +161,7 @@ class Function(_Operand):
         self.prim = prim
         self._table = table
 
+    @placed
     def __call__(self, *arguments: object) -> Expression:
         kinds = parameter_types(self.prim)
         if len(arguments) != len(kinds):
@@ -169,6 +178,7 @@ class Function(_Operand):
     def _as(self, want: Con, where: str) -> NoReturn:
         raise ArityError(self._wants(), None, f"its type is `{self.prim.type}`")
 
+    @placed
     def __eq__(self, other: object) -> Any:
         return self.prim is other.prim if isinstance(other, Function) else self._as(PROPERTY, "")
 
@@ -207,6 +217,7 @@ def to_program(source: Program | Expression | Chain | str) -> Program:
             return Program(_action(source, "a program"))
 
 
+@placed
 def _action(value: object, where: str) -> Chain:
     match _argument(value, ACTION, where):
         case Term(Chain() as chain):
@@ -222,6 +233,8 @@ def _argument(value: object, kind: Type, where: str) -> Value | Term:
         item = f"an item of {where}"
         found = [_argument(each, kind.item, item) for each in value]
         return tuple(each.value if isinstance(each, Term) else each for each in found)
+    if kind == PREFIX_SET and not isinstance(value, str | PrefixSet | _Operand):
+        return _prefix_set(value, where)
     if isinstance(value, _Operand) and isinstance(kind, Con):
         return value._as(kind, where)
     scalar = _scalar(value)
@@ -230,9 +243,20 @@ def _argument(value: object, kind: Type, where: str) -> Value | Term:
     return checked(scalar, kind, where)
 
 
+def _prefix_set(value: object, where: str) -> PrefixSet:
+    """A set of prefixes from a list of them, or from one."""
+    if not isinstance(value, _NETWORKS) and not hasattr(value, "__iter__"):
+        raise TypeMismatchError(f"{where} must be {described(PREFIX_SET)}, but this is {value!r}")
+    items = [value] if isinstance(value, _NETWORKS) else list(value)
+    for item in items:
+        if not isinstance(item, str | _NETWORKS):
+            raise TypeMismatchError(f"an item of {where} must be an address or prefix, but this is {item!r}")
+    return PrefixSet.of(map(str, items))
+
+
 def _scalar(value: object) -> Scalar | None:
     match value:
-        case str() | bool() | int() | IPv4Address() | Prefix():
+        case str() | bool() | int() | IPv4Address() | Prefix() | PrefixSet():
             return value
         case IPv6Address() | IPv4Network() | IPv6Network():
             return Prefix.parse(str(value))
@@ -246,11 +270,13 @@ def _scalar(value: object) -> Scalar | None:
         return None
 
 
+@placed
 def _composition(table: Table, left: object, right: object) -> Expression:
     terms = [_argument(left, ACTION, "what stands before `>>`"), _argument(right, ACTION, "what follows `>>`")]
     return Expression(composed([term for term in terms if isinstance(term, Term)]), table)
 
 
+@placed
 def _logic(table: Table, name: str, left: object, right: object) -> Expression:
     sign = _PYTHON_SIGN[name]
     try:
@@ -263,6 +289,7 @@ def _logic(table: Table, name: str, left: object, right: object) -> Expression:
     return Expression(call(table[name], [before, after]), table)
 
 
+@placed
 def _comparison(left: _Operand, name: str, sign: str, right: object) -> Expression:
     prop = left._as(PROPERTY, f"what stands before `{sign}`")
     number = _argument(right, Con("Word64"), f"what is compared by `{sign}`")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Final, NoReturn
 
 from pfq.errors import ProgramError, RangeError, TooBigError, TypeMismatchError
@@ -17,9 +18,10 @@ from pfq.lang.build import Term
 from pfq.lang.constants import CONSTANTS
 from pfq.lang.faults import Faults
 from pfq.lang.lexer import MAX_NUMBER
-from pfq.lang.limits import MAX_CALLS, MAX_EVALUATION_DEPTH, MAX_ITEMS, MAX_STEPS
+from pfq.lang.limits import MAX_CALLS, MAX_DEPTH, MAX_EVALUATION_DEPTH, MAX_ITEMS, MAX_STEPS
 from pfq.lang.modules import Module
 from pfq.lang.operators import ARITHMETIC, COMPARE_POWER, COMPOSE_POWER, OPERATORS
+from pfq.lang.prefixset import PrefixSet
 from pfq.lang.prims.table import Prim, Table
 from pfq.lang.program import Prefix, Value
 from pfq.lang.scope import Scope
@@ -40,7 +42,7 @@ from pfq.lang.syntax import (
     Text,
     Wrong,
 )
-from pfq.lang.types import RANGES, Con, List, Type
+from pfq.lang.types import ACTION, PREFIX_SET, PROPERTY, RANGES, Con, List, Type
 from pfq.source import Span
 
 
@@ -78,6 +80,19 @@ class Partial:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """An `if` between constants, properties or functions; what they are given to will be chosen instead.
+
+    depth  choices inside one another
+    """
+
+    condition: Term
+    then: Result
+    other: Result
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
 class Nothing:
     """What depends on a mistake, or on a parameter without a value."""
 
@@ -87,7 +102,10 @@ NOTHING: Final = Nothing()
 CALLS_PER_STEP: Final = 16
 """Calls of a chain that are copied for the price of one step of evaluation."""
 
-Result = Constant | Items | Term | Closure | Partial | Nothing
+_CHECKED: Final = frozenset({*RANGES, "CIDR", "IPv4", "PrefixSet"})
+"""Types of constants that a constant may fail to fit although the checker found no mistake."""
+
+Result = Constant | Items | Term | Closure | Partial | Choice | Nothing
 Results = Scope["Result"]
 
 _ARITHMETIC: Final[dict[str, Callable[[int, int], int]]] = {
@@ -119,6 +137,7 @@ class _Evaluator:
         self.faults = faults
         self.steps = 0
         self.depth = 0
+        self.sets: dict[tuple[Path, str], PrefixSet] = {}
 
     def definitions(self, definitions: Bindings, scope: Results) -> Results:
         """The scope inside which these definitions have their values; those in cycles are NOTHING."""
@@ -135,17 +154,16 @@ class _Evaluator:
 
     def declared(self, value: Result, kind: Type, where: str) -> None:
         """Checks a constant against the type that the user gave it."""
-        if isinstance(value, Constant) and isinstance(kind, Con) and kind.name in (*RANGES, "CIDR", "IPv4"):
+        if isinstance(value, Choice):
+            for side in (value.then, value.other):
+                self.spend(1, value.condition.value.span)
+                self.declared(side, kind, where)
+        if isinstance(value, Constant) and isinstance(kind, Con) and kind.name in _CHECKED:
             self.argument(value, kind, where)
 
     def evaluate(self, expr: Expr, scope: Results) -> Result:
-        self.steps += 1
-        if self.steps > MAX_STEPS:
-            hint = "a function that uses its parameter twice doubles the program each time it is nested"
-            self.stop(f"evaluating the program takes more than {MAX_STEPS} steps", expr.span, hint)
-        self.depth += 1
-        if self.depth > MAX_EVALUATION_DEPTH:
-            self.stop(f"functions call one another more than {MAX_EVALUATION_DEPTH} deep", expr.span)
+        self.spend(1, expr.span)
+        self.deeper(expr.span)
         try:
             return self.value(expr, scope)
         except TooBigError as fault:
@@ -153,7 +171,18 @@ class _Evaluator:
         finally:
             self.depth -= 1
 
-    def stop(self, message: str, span: Span, hint: str | None = None) -> NoReturn:
+    def deeper(self, span: Span) -> None:
+        self.depth += 1
+        if self.depth > MAX_EVALUATION_DEPTH:
+            self.stop(f"functions call one another more than {MAX_EVALUATION_DEPTH} deep", span)
+
+    def spend(self, steps: int, span: Span | None) -> None:
+        self.steps += steps
+        if self.steps > MAX_STEPS:
+            hint = "what is used twice, and each `if` between numbers, can double the program"
+            self.stop(f"evaluating the program takes more than {MAX_STEPS} steps", span, hint)
+
+    def stop(self, message: str, span: Span | None, hint: str | None = None) -> NoReturn:
         """Ends the compilation at a limit; a program with mistakes may have reached it because of them."""
         self.faults.check()
         self.faults.stop(message, span, hint)
@@ -167,15 +196,17 @@ class _Evaluator:
             case PrefixOf():
                 return self.prefix(expr, scope)
             case ListOf(items):
-                return Items(tuple(self.evaluate(item, scope) for item in items), expr.span)
+                parts = [self.evaluate(item, scope) for item in items]
+                return self.of_either(parts, lambda chosen: Items(tuple(chosen), expr.span), expr.span)
             case Apply(function, arguments):
                 called = self.evaluate(function, scope)
                 return self.apply(called, [self.evaluate(argument, scope) for argument in arguments], expr.span)
             case Infix():
                 return self.infix(expr, scope)
             case If(condition, then, other):
-                parts = [self.evaluate(part, scope) for part in (condition, then, other)]
-                return self.primitive("conditional", parts, expr.span)
+                parts = [self.evaluate(part, scope) for part in (then, other)]
+                test = self.evaluate(condition, scope)
+                return self.of_either([test], lambda chosen: self.choice(chosen[0], parts, expr.span), expr.span)
             case Do(steps):
                 return self.composed([self.evaluate(step, scope) for step in steps], expr.span)
             case Lambda(parameters, body):
@@ -197,12 +228,15 @@ class _Evaluator:
         return self.primitive(name.name, [], name.span)
 
     def prefix(self, expr: PrefixOf, scope: Results) -> Result:
-        address, length = self.evaluate(expr.address, scope), self.evaluate(expr.length, scope)
-        if not isinstance(address, Constant) or not isinstance(length, Constant):
-            return NOTHING
-        text = f"{address.value}/{length.value}"
-        converted = self.argument(Constant(text, expr.span), Con("CIDR"), "`CIDR`")
-        return Constant(converted, expr.span) if isinstance(converted, Prefix) else NOTHING
+        def joined(parts: Sequence[Result]) -> Result:
+            address, length = parts
+            if not isinstance(address, Constant) or not isinstance(length, Constant):
+                return NOTHING
+            text = f"{address.value}/{length.value}"
+            converted = self.argument(Constant(text, expr.span), Con("CIDR"), "`CIDR`")
+            return Constant(converted, expr.span) if isinstance(converted, Prefix) else NOTHING
+
+        return self.of_either([self.evaluate(part, scope) for part in (expr.address, expr.length)], joined, expr.span)
 
     def apply(self, function: Result, arguments: Sequence[Result], span: Span) -> Result:
         """Applies a function to arguments, which may be fewer or more than it has parameters."""
@@ -220,9 +254,14 @@ class _Evaluator:
                     taken = len(build.parameter_types(prim))
                     function = self.primitive(prim.name, whole[:taken], span)
                     arguments = whole[taken:]
+                case Choice():
+                    return self.apply_either(function, arguments, span)
                 case _:
                     return NOTHING
         return function
+
+    def apply_either(self, functions: Choice, arguments: Sequence[Result], span: Span) -> Result:
+        return self.of_either([functions], lambda chosen: self.apply(chosen[0], arguments, span), span)
 
     def enter(self, function: Closure, arguments: Sequence[Result]) -> Result:
         names = (parameter.name for parameter in function.parameters)
@@ -234,7 +273,7 @@ class _Evaluator:
             self.stop(f"more than {MAX_CALLS} parts are joined by `{operator.text}`", expr.span)
         operands = [self.evaluate(expr.first, scope), *(self.evaluate(operand, scope) for _, operand in expr.rest)]
         if operator.text in ARITHMETIC:
-            return self.arithmetic(expr, operands)
+            return self.of_either(operands, lambda chosen: self.arithmetic(expr, chosen), expr.span)
         if operator.power == COMPOSE_POWER:
             return self.composed(operands, expr.span)
         assert operator.prim is not None
@@ -278,17 +317,56 @@ class _Evaluator:
             return Partial(prim, tuple(arguments))
         if not kinds:
             return build.call(prim, (), span)
+        return self.of_either(arguments, lambda chosen: self.call(prim, kinds, chosen, span), span)
+
+    def call(self, prim: Prim, kinds: Sequence[Type], arguments: Sequence[Result], span: Span) -> Result:
         places = [f"{build.slot(prim, index)} of `{prim.name}`" for index in range(len(kinds))]
         values = [self.argument(*given) for given in zip(arguments, kinds, places, strict=True)]
         if any(isinstance(value, Nothing) for value in values):
             if NOTHING not in arguments and not self.faults:
-                self.faults.add(TypeMismatchError(f"an argument of `{name}` is neither a constant nor a program", span))
+                self.faults.add(
+                    TypeMismatchError(f"an argument of `{prim.name}` is neither a constant nor a program", span)
+                )
             return NOTHING
         try:
             return build.call(prim, [value for value in values if not isinstance(value, Nothing)], span)
         except RangeError as fault:
             self.faults.add(fault)
             return NOTHING
+
+    def choice(self, condition: Result, sides: Sequence[Result], span: Span) -> Result:
+        """An `if` with these two sides: decided now when the condition is a constant, else by each packet."""
+        then, other = sides
+        if isinstance(condition, Constant):
+            return then if condition.value else other
+        if not isinstance(condition, Term) or NOTHING in (then, other):
+            return NOTHING
+        if not isinstance(then, Term) or then.type == PROPERTY:
+            depth = 1 + max(side.depth if isinstance(side, Choice) else 0 for side in sides)
+            if depth > MAX_DEPTH:
+                self.stop(f"more than {MAX_DEPTH} `if` are inside one another", span)
+            return Choice(condition, then, other, depth)
+        if then.type == ACTION:
+            return self.primitive("conditional", [condition, then, other], span)
+        pairs = [condition, then], [self.primitive("not", [condition], span), other]
+        return self.primitive("or", [self.primitive("and", pair, span) for pair in pairs], span)
+
+    def of_either(self, values: Sequence[Result], make: Callable[[Sequence[Result]], Result], span: Span) -> Result:
+        """What `make` makes of values.
+
+        make [if c then a else b]   ->   if c then make [a] else make [b]
+        """
+        at = next((at for at, value in enumerate(values) if isinstance(value, Choice)), None)
+        if at is None:
+            return make(values)
+        self.spend(len(values), span)
+        chosen = values[at]
+        assert isinstance(chosen, Choice)
+        self.deeper(span)
+        both = ([*values[:at], side, *values[at + 1 :]] for side in (chosen.then, chosen.other))
+        made = [self.of_either(side, make, span) for side in both]
+        self.depth -= 1
+        return self.choice(chosen.condition, made, span)
 
     def argument(self, value: Result, kind: Type, where: str) -> Value | Term | Nothing:
         """An argument as the program keeps it; NOTHING when it does not fit, which is reported."""
@@ -306,9 +384,18 @@ class _Evaluator:
 
     def checked(self, value: build.Scalar, kind: Type, where: str, span: Span | None) -> Value | Term | Nothing:
         try:
+            if isinstance(value, str) and kind == PREFIX_SET and span is not None:
+                return self.prefixes(value, span)
             return build.checked(value, kind, where)
         except TypeMismatchError:
             return NOTHING  # the checker reported it
         except ProgramError as fault:
             self.faults.add(build.located(fault, span))
             return NOTHING
+
+    def prefixes(self, text: str, span: Span) -> PrefixSet:
+        """A set of prefixes, read once; its file is looked for next to that of the program, which names the source."""
+        key = Path(span.source.name).parent, text
+        if key not in self.sets:
+            self.sets[key] = PrefixSet.parse(text, key[0])
+        return self.sets[key]

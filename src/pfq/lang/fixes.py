@@ -14,6 +14,8 @@ UNSUPPORTED: Final = {
 }
 """Words of other languages that begin what this one does not have."""
 
+_ARITHMETIC: Final = "constants are computed with `+`, `-`, `*` and `.|.` only"
+
 _SIGNS: Final = {
     "!": "write `not`",
     "~": "write `not`",
@@ -22,7 +24,7 @@ _SIGNS: Final = {
     "/": "there is no division; an address and its length are one word, as in `10.0.0.0/8`",
     ".": "to do one after the other write `>->`",
     "**": "multiply with `*`",
-    "%": "constants are computed with `+`, `-` and `*` only",
+    **dict.fromkeys(("%", "^", "^^", "&", "&&", "||", ".&.", "<<", ">>"), _ARITHMETIC),
 }
 
 _CLOSERS: Final = frozenset({")", "]", ",", "then", "else", "in"})
@@ -46,6 +48,8 @@ def unexpected(token: Token) -> tuple[str, str | None]:
     match token.text:
         case "=":
             return message, "a definition is written `name parameters = …`; to compare write `.==`"
+        case "..":
+            return message, "there are no ranges: write each number of a list; test one by `p .>= 1 .&&. p .<= 9`"
         case "<-":
             return message, "actions return nothing: a step of a `do` block is an action alone"
         case "::":

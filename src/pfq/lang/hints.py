@@ -8,11 +8,12 @@ from typing import Final
 from pfq.errors import ArityError, MainError, ProgramError, TypeMismatchError
 from pfq.lang.build import counterpart, given, plural
 from pfq.lang.prims.table import Table
-from pfq.lang.syntax import Address, Apply, Expr, If, Infix, Lambda, Name, Number, Text
+from pfq.lang.syntax import Address, Apply, Expr, Infix, Lambda, ListOf, Name, Number, Text
 from pfq.lang.types import (
     ACTION,
     NUMBERS,
     PREDICATE,
+    PREFIX_SET,
     PROPERTY,
     STRING,
     Con,
@@ -25,7 +26,7 @@ from pfq.lang.types import (
     pruned,
     shown,
 )
-from pfq.source import did_you_mean
+from pfq.source import Span, did_you_mean
 
 LONGEST_QUOTE: Final = 40
 NEAR_LENGTH: Final = 3
@@ -51,7 +52,13 @@ _WORDS: Final = {
 """What other tools call things."""
 
 _INFIX_WORDS: Final = {"and": ".&&.", "or": ".||.", "xor": ".^^."}
-_SAMPLES: Final = {ACTION: "drop", PREDICATE: "is_tcp", PROPERTY: "ip_ttl", STRING: '"text"'}
+_SAMPLES: Final = {
+    ACTION: "drop",
+    PREDICATE: "is_tcp",
+    PROPERTY: "ip_ttl",
+    STRING: '"text"',
+    PREFIX_SET: '"10.0.0.0/8"',
+}
 
 
 def quoted(expr: Expr) -> str:
@@ -92,8 +99,6 @@ def _remedy(expr: Expr, found: Type, want: Type, table: Table) -> str | None:
     if want == ACTION and found == PREDICATE:
         wrapped = f"filter {_argument(expr)}"
         return f"write `{other}`, or `{wrapped}`" if other else f"write `{wrapped}`"
-    if isinstance(expr, If) and want == PREDICATE:
-        return "`if` chooses between actions; join predicates by `.&&.`, `.||.` and `not`"
     if want == PREDICATE and found == ACTION:
         return f"write `{other}`" if other else "a predicate is needed, such as `is_tcp`, `not is_udp` or `ip_ttl .< 5`"
     if isinstance(expr, Text) and want in (ACTION, PREDICATE, PROPERTY) and expr.value in table:
@@ -107,6 +112,8 @@ def _remedy(expr: Expr, found: Type, want: Type, table: Table) -> str | None:
 
 
 def _remedy_for_value(expr: Expr, found: Type, want: Type) -> str | None:
+    if want == PREFIX_SET:
+        return _as_prefix_set(expr)
     if isinstance(want, List) and not isinstance(found, List | Fun):
         return f"write a list: `[{_text(expr)}]`"
     if isinstance(found, List) and not isinstance(want, List):
@@ -120,6 +127,15 @@ def _remedy_for_value(expr: Expr, found: Type, want: Type) -> str | None:
     if want in (Con("CIDR"), Con("IPv4")) and _is_number(found):
         return "write an address such as 10.0.0.1" + (" or a prefix such as 10.0.0.0/8" * (want == Con("CIDR")))
     return None
+
+
+def _as_prefix_set(expr: Expr) -> str:
+    """Prefixes written without quotes, one or a list; or something else."""
+    items = expr.items if isinstance(expr, ListOf) else (expr,)
+    texts = [item.value if isinstance(item, Text) else _text(item) for item in items]
+    if items and all(isinstance(item, Address | Text) for item in items):
+        return f'write one text: "{_short(", ".join(texts))}"'
+    return 'write a text such as "10.0.0.0/8, 192.168.0.1", or the name of a file'
 
 
 def _is_number(kind: Type) -> bool:
@@ -136,10 +152,12 @@ def _counterpart(expr: Expr, want: Type, table: Table) -> str | None:
 
 
 def _arguments(expr: Expr) -> str:
-    if not isinstance(expr, Apply):
-        return ""
-    source = expr.span.source.text
-    return source[expr.function.span.end : expr.arguments[-1].span.end]
+    return f" {_between(expr.places[0], expr.places[-1])}" if isinstance(expr, Apply) else ""
+
+
+def _between(first: Span, last: Span) -> str:
+    """The text from one place to another, on one line."""
+    return " ".join(first.to(last).text.split())
 
 
 def _text(expr: Expr) -> str:
@@ -176,7 +194,7 @@ def too_many_arguments(expr: Apply, index: int, whole: Type) -> ArityError:
     """Arguments from number `index` on are more than the function takes."""
     kinds, final = parameters(whole)
     extra = expr.arguments[index]
-    span = extra.span.to(expr.arguments[-1].span)
+    span = expr.places[index].to(expr.places[-1])
     if isinstance(expr.function, Number | Text):
         return ArityError(f"{quoted(expr.function)} is not a function", expr.span)
     message = f"{quoted(expr.function)} takes {plural(len(kinds), 'argument')}, but {given(len(expr.arguments))}"
@@ -195,13 +213,12 @@ def _either(expr: Apply, final: Type) -> str | None:
 
 def _join(expr: Apply, index: int, final: Type) -> str | None:
     """How to join what stands before argument `index` with what follows."""
-    extra = expr.arguments[index]
-    before = expr.span.source.text[expr.function.span.start : extra.span.start].strip()
+    extra = expr.places[index]
+    before = expr.span.source.text[expr.span.start : extra.start].strip()
     operator = ">->" if final == ACTION else ".&&." if final == PREDICATE else None
     if operator is None:
         return None
-    after = expr.span.source.text[extra.span.start : expr.arguments[-1].span.end]
-    joined = " ".join(f"{before} {operator} {after}".split())
+    joined = " ".join(f"{before} {operator} {extra.to(expr.places[-1]).text}".split())
     return f"to join them write `{joined}`" if len(joined) <= 2 * LONGEST_QUOTE else f"join them with `{operator}`"
 
 
@@ -214,8 +231,8 @@ def action_joined(expr: Infix, found: Sequence[Type], last: Type) -> TypeMismatc
     operator = expr.rest[0][0]
     operands = [expr.first, *(operand for _, operand in expr.rest)]
     if isinstance(expr.first, Apply) and all(kind == PREDICATE for kind in (last, *found[1:])):
-        source, start = expr.span.source.text, expr.first.arguments[-1].span.start
-        whole = f"{source[expr.first.span.start : start]}({source[start : operands[-1].span.end]})"
+        source, start = expr.span.source.text, expr.first.places[-1].start
+        whole = f"{source[expr.first.span.start : start]}({source[start : expr.span.end]})"
         message = f"{quoted(expr.first)} is an action, which `{operator.name}` cannot join with a predicate"
         return TypeMismatchError(message, expr.first.span, f"put brackets around the predicate: `{_short(whole)}`")
     return _actions_joined(operator, operands) if all(kind == ACTION for kind in found) else None
@@ -232,8 +249,7 @@ def _actions_joined(operator: Name, operands: Sequence[Expr]) -> TypeMismatchErr
 
 
 def _argument(expr: Expr) -> str:
-    text = _text(expr)
-    return text if isinstance(expr, Name) or text.startswith("(") else f"({text})"
+    return _text(expr) if isinstance(expr, Name) else f"({_text(expr)})"
 
 
 def infix_word(expr: Apply, index: int, *, actions: bool) -> TypeMismatchError | None:
@@ -251,9 +267,8 @@ def infix_word(expr: Apply, index: int, *, actions: bool) -> TypeMismatchError |
 def missing_brackets(expr: Apply, index: int, kinds: Sequence[Type]) -> ArityError:
     """A function stands as an argument, its own arguments behind it."""
     argument = expr.arguments[index]
-    following = expr.arguments[index + 1 : index + 1 + len(kinds)]
-    text = expr.span.source.text[argument.span.start : following[-1].span.end]
-    hint = f"put brackets around it: `({' '.join(text.split())})`"
+    last = min(index + len(kinds), len(expr.places) - 1)
+    hint = f"put brackets around it: `({_between(expr.places[index], expr.places[last])})`"
     its = "argument" if len(kinds) == 1 else f"{len(kinds)} arguments"
     return ArityError(f"{quoted(argument)} stands here without its {its}", argument.span, hint)
 
@@ -296,4 +311,6 @@ def for_unknown_name(name: Name, known: Collection[str], want: Type | None) -> s
 
 def _is_text(kind: Type) -> bool:
     kind = pruned(kind)
-    return kind == STRING or (isinstance(kind, Var) and kind.allowed is not None and "String" in kind.allowed)
+    return kind in (STRING, PREFIX_SET) or (
+        isinstance(kind, Var) and kind.allowed is not None and "String" in kind.allowed
+    )

@@ -19,7 +19,7 @@ from pfq.errors import (
 from pfq.lang import hints
 from pfq.lang.constants import CONSTANTS
 from pfq.lang.faults import Faults
-from pfq.lang.modules import Module
+from pfq.lang.modules import Module, library_names
 from pfq.lang.operators import ARITHMETIC, COMPARE_POWER, COMPOSE_POWER, OPERATORS, Operator
 from pfq.lang.prims.table import Table
 from pfq.lang.program import Prefix
@@ -48,6 +48,7 @@ from pfq.lang.typeparser import type_of
 from pfq.lang.types import (
     ACTION,
     ADDRESSES,
+    BOOL,
     CIDR,
     ERROR,
     IPV4,
@@ -210,8 +211,13 @@ class _Checker(Unifier):
                 return self.apply(expr, scope)
             case Infix():
                 return self.infix(expr, scope)
-            case If() | Do():
-                self.actions(expr, scope)
+            case If(_, then):
+                found = self.infer(then, scope)
+                self.choice(expr, found, scope)
+                return found
+            case Do(steps):
+                for step in steps:
+                    self.check(step, ACTION, "a step of `do`", scope)
                 return ACTION
             case Lambda(names, body):
                 return self.lambda_type(names, body, scope)
@@ -238,9 +244,10 @@ class _Checker(Unifier):
             case ListOf(items), List(item):
                 self.items(items, item, scope)
                 return True
-            case If(condition, then, other), Con() if want not in (ACTION, ERROR):
-                self.only_inside((condition, then, other), scope)
-                return self.fit(expr, ACTION, want, slot)
+            case If(_, then), _:
+                self.check(then, want, "what follows `then`", scope)
+                self.choice(expr, want, scope)
+                return True
             case _:
                 return self.fit(expr, self.infer(expr, scope), want, slot)
 
@@ -254,15 +261,14 @@ class _Checker(Unifier):
         for item in items:
             self.check(item, kind, "an item of the list", scope)
 
-    def actions(self, expr: If | Do, scope: Types) -> None:
-        if isinstance(expr, Do):
-            for step in expr.steps:
-                self.check(step, ACTION, "a step of `do`", scope)
-            return
-        self.require("conditional", expr.span)
-        self.check(expr.condition, PREDICATE, "the condition of `if`", scope)
-        self.check(expr.then, ACTION, "what follows `then`", scope)
-        self.check(expr.other, ACTION, "what follows `else`", scope)
+    def choice(self, expr: If, kind: Type, scope: Types) -> None:
+        """Checks an `if` whose `then` is known to have this type."""
+        for prim in ("conditional", "and", "or", "not"):
+            self.require(prim, expr.span)
+        condition = self.infer(expr.condition, scope)
+        if pruned(condition) != BOOL:
+            self.fit(expr.condition, condition, PREDICATE, "the condition of `if`")
+        self.check(expr.other, kind, "what follows `else`", scope)
 
     def infix(self, expr: Infix, scope: Types) -> Type:
         operator = OPERATORS[expr.rest[0][0].name]
@@ -368,7 +374,12 @@ class _Checker(Unifier):
 
     def unknown(self, name: Name, scope: Types, want: Type | None) -> None:
         known = {*scope.all_names(), *self.table.names(), *CONSTANTS}
-        hint = hints.for_unknown_name(name, known, want)
+        module = library_names().get(name.full)
+        hint = (
+            f"`import {module}` brings it"
+            if module
+            else hints.for_unknown_name(name, known, want) or self.table.why_missing()
+        )
         if hint is None and self.imports_failed:
             return
         message = f"unknown name `{name.full}`"

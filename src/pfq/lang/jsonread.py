@@ -108,7 +108,8 @@ class _Reader:
             raise JsonFormError("its funArgs is not an array")
         symbol = entry["funSymbol"]
         if symbol not in self.table:
-            raise UnknownNameError(f"unknown function `{symbol[:40]}`", None, did_you_mean(symbol, self.table.names()))
+            hint = did_you_mean(symbol, self.table.names()) or self.table.why_missing()
+            raise UnknownNameError(f"unknown function `{symbol[:40]}`", None, hint)
         present = [argument for argument in arguments if argument is not None]
         return _Descriptor(index, self.table[symbol], present, self.link(index, entry.get("funLink")))
 

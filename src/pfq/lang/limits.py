@@ -19,6 +19,9 @@ MAX_NESTING: Final = 100
 MAX_DEPTH: Final = 100
 """Calls inside one another in the finished program."""
 
+MAX_SHIFT: Final = 4
+"""`shift` inside one another: tunnels that a program can look into."""
+
 MAX_CALLS: Final = 10_000
 """Calls in the finished program."""
 

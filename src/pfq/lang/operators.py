@@ -92,3 +92,6 @@ FOREIGN: Final = {
     "=>": ">->",
 }
 """Operators of other languages, and what to write here."""
+
+FOREIGN_ON_NUMBERS: Final = {"|": ".|."}
+"""The same after a number, comparisons apart."""

@@ -7,7 +7,6 @@ only the item of the block it stands in.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import NoReturn
 
@@ -15,7 +14,7 @@ from pfq.lang import fixes
 from pfq.lang.faults import Faults
 from pfq.lang.lexer import Kind, Token
 from pfq.lang.limits import MAX_ARGUMENTS, MAX_NESTING
-from pfq.lang.operators import APPLY_POWER, FOREIGN, FUNCTION_POWER, OPERATORS, Operator
+from pfq.lang.operators import APPLY_POWER, FOREIGN, FOREIGN_ON_NUMBERS, FUNCTION_POWER, OPERATORS, Operator
 from pfq.lang.program import Prefix
 from pfq.lang.syntax import (
     Address,
@@ -83,10 +82,11 @@ class Expressions(Words):
         self.depth += 1
         if self.depth > MAX_NESTING:
             self.too_deep()
+        start = self.token.start
         left = self.operand()
         joined = 0
         while (operator := self.operator(left)) and operator.power > floor:
-            left = self.infix(left, operator)
+            left = self.infix(left, operator, start)
             joined += 1
             if joined > MAX_NESTING:
                 self.too_deep()
@@ -107,11 +107,12 @@ class Expressions(Words):
         if token.text == "`":
             return self.backticked()
         plain = FOREIGN.get(token.text)
+        if plain is not None and isinstance(left, Number):
+            mirrored = f"{plain[1:]}."
+            plain = mirrored if mirrored in OPERATORS else FOREIGN_ON_NUMBERS.get(token.text)
         if plain is None:
             message, hint = fixes.unknown_operator(token)
             self.fail(message, None, hint)
-        if isinstance(left, Number) and (mirrored := f"{plain[1:]}.") in OPERATORS:
-            plain = mirrored
         self.report(f"`{token.text}` is not an operator of pfq-lang", None, f"write `{plain}`")
         return OPERATORS[plain]
 
@@ -121,20 +122,24 @@ class Expressions(Words):
             self.fail("backticks stand around one name, as in `ip_ttl `any_bit` 3`", self.span(self.token))
         return OPERATORS.get(name.text) or Operator(name.text, FUNCTION_POWER)
 
-    def infix(self, left: Expr, operator: Operator) -> Expr:
-        """Everything joined to `left` by operators of one precedence."""
-        start = left.span
+    def infix(self, left: Expr, operator: Operator, start: int) -> Expr:
+        """Everything joined by operators of one precedence to `left`, which begins at `start`."""
         if operator.power == APPLY_POWER:
             self.advance()
+            at = self.token.start
             right = self.expression()
-            function, arguments = (left.function, left.arguments) if isinstance(left, Apply) else (left, ())
-            return Apply(function, (*arguments, right), start.to(right.span))
+            place = self.since(at)
+            if isinstance(left, Apply):
+                return Apply(left.function, (*left.arguments, right), self.since(start), (*left.places, place))
+            return Apply(left, (right,), self.since(start), (place,))
         if self.is_("`"):
+            place = self.since(start)
             self.advance()
             name = self.name(self.advance())
             self.advance()
+            at = self.token.start
             right = self.expression(operator.power)
-            return Apply(name, (left, right), start.to(right.span))
+            return Apply(name, (left, right), self.since(start), (place, self.since(at)))
         rest: list[tuple[Name, Expr]] = []
         following: Operator | None = operator
         while following and following.power == operator.power and not self.is_("`"):
@@ -144,7 +149,7 @@ class Expressions(Words):
             name = Name(following.text, self.span(self.advance()))
             rest.append((name, self.expression(operator.power)))
             following = self.operator(rest[-1][1])
-        return Infix(left, tuple(rest), start.to(rest[-1][1].span))
+        return Infix(left, tuple(rest), self.since(start))
 
     def operand(self) -> Expr:
         token = self.token
@@ -157,21 +162,24 @@ class Expressions(Words):
         return self.application()
 
     def application(self) -> Expr:
+        start = self.token.start
         function = self.atom()
         arguments: list[Expr] = []
+        places: list[Span] = []
         while True:
             token = self.token
             if token.kind in _ATOMS or (token.text in ("(", "[") and token.kind is Kind.BRACKET):
                 arguments.append(self.atom())
             elif not isinstance(function, Number) and self.negative() and self.before().end < token.start:
                 arguments.append(self.number())
-            elif (token.text == "do" and token.kind is Kind.KEYWORD) or token.text == "\\":
+            elif (token.text in ("do", "if") and token.kind is Kind.KEYWORD) or token.text == "\\":
                 arguments.append(self.operand())
             else:
                 break
+            places.append(self.since(token.start))
             if len(arguments) > MAX_ARGUMENTS:
                 self.faults.stop(f"a function is given more than {MAX_ARGUMENTS} arguments", arguments[-1].span)
-        return Apply(function, tuple(arguments), function.span.to(arguments[-1].span)) if arguments else function
+        return Apply(function, tuple(arguments), self.since(start), tuple(places)) if arguments else function
 
     def negative(self) -> bool:
         """A minus sign that touches the number behind it."""
@@ -226,9 +234,7 @@ class Expressions(Words):
         if self.is_(","):
             hint = "arguments stand side by side, as in `when is_tcp drop`; lists are written `[a, b]`"
             self.fail("a pair stands only in `CIDR (address, length)`", None, hint)
-        closed = self.close(opening, ")")
-        span = self.since(opening.start)
-        return replace(inner, span=span) if closed else Wrong(span, inner)
+        return inner if self.close(opening, ")") else Wrong(self.since(opening.start), inner)
 
     def list_of(self) -> Expr:
         opening = self.advance()
@@ -260,7 +266,7 @@ class Expressions(Words):
         if self.ended():
             self.report(f"this `{opening.text}` is never closed", self.span(opening), f"close it with `{bracket}`")
             return False
-        if self.is_("="):
+        if self.token.text in ("=", ".."):
             message, hint = fixes.unexpected(self.token)
             self.fail(message, None, hint)
         note = (self.span(opening), f"this `{opening.text}` is still open")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING
 
+from pfq.lang.prefixset import PrefixSet
 from pfq.source import Span
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ class Chain:
         return show(self)
 
 
-Value = int | str | Prefix | Call | Chain | tuple["Value", ...]
-"""An argument: number, text, prefix, predicate or property, action, or a list of these."""
+Value = int | str | Prefix | PrefixSet | Call | Chain | tuple["Value", ...]
+"""An argument: number, text, prefix, set of prefixes, predicate or property, action, or a list of these."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address
 
 from pfq.lang.build import parameter_types
 from pfq.lang.operators import COMPOSE_POWER, INFIX_OF, LOGIC, Operator
+from pfq.lang.prefixset import PrefixSet
 from pfq.lang.program import Call, Chain, Program, Value
 from pfq.lang.types import BOOL, IPV4, List, Type
 
@@ -78,6 +79,8 @@ def _constant(value: Value, kind: Type) -> str:
             return f"[{', '.join(_constant(element, item) for element in value)}]"
         case str():
             return _quoted(value)
+        case PrefixSet(name):
+            return _quoted(name)
         case int() if kind == IPV4:
             return str(IPv4Address(value))
         case int() if kind == BOOL:

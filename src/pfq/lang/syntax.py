@@ -61,11 +61,12 @@ class ListOf:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """`function argument argument …`"""
+    """`function argument argument …`; `places` are those of the arguments with the brackets around them."""
 
     function: Expr
     arguments: tuple[Expr, ...]
     span: Span
+    places: tuple[Span, ...]
 
 
 @dataclass(frozen=True, slots=True)

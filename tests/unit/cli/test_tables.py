@@ -26,6 +26,11 @@ def test_search(run: Run) -> None:
     assert all("steer" in json.dumps(prim).lower() for prim in found)
 
 
+def test_search_in_the_library(run: Run) -> None:
+    names = [line.split()[1] for line in run("functions", "-s", "dns").stdout.splitlines() if line.startswith("name")]
+    assert names == ["is_dns", "is_mdns", "dns", "mdns"]
+
+
 def test_search_without_result(run: Run) -> None:
     done = run("functions", "--search", "blockchain")
     assert done.exit_code == 1

@@ -12,7 +12,8 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from pfq.codegen import layouts
-from pfq.codegen.device import Clock, Device, DeviceCode, Group, SteeringSet, compile_device
+from pfq.codegen.device import Device, DeviceCode
+from pfq.codegen.finish import Clock, Group, SteeringSet, compile_device
 from pfq.codegen.memory import RingShape
 from pfq.codegen.spec import MMAPABLE, Hook, MapSpec, MapType
 from pfq.lang.action import ANY_CLASSES, DEFAULT_CLASSES
@@ -23,10 +24,10 @@ CPUS = 6
 
 
 def compiled(
-    *texts: str, hook: Hook = Hook.XDP, clock: Clock = Clock.NS, inline: bool = False, deliver: bool = True
+    *texts: str, hook: Hook = Hook.XDP, clock: Clock = Clock.NS, inline: bool = False, trial: bool = False
 ) -> DeviceCode:
     groups = tuple(Group(number, compile_text(text, "edge.pfq")) for number, text in enumerate(texts))
-    return compile_device(Device(hook, groups, CPUS, RINGS, clock, inline, deliver))
+    return compile_device(Device(hook, groups, CPUS, RINGS, clock, inline, trial))
 
 
 def elf(code: DeviceCode) -> Any:
@@ -72,7 +73,7 @@ def test_the_object_has_the_entry_and_the_delivery(hook: Hook) -> None:
 
 
 def test_without_delivery_there_is_one_function() -> None:
-    code = compiled("ip >-> steer_flow", deliver=False)
+    code = compiled("ip >-> steer_flow", trial=True)
     names = [symbol.name for symbol in elf(code).get_section_by_name(".symtab").iter_symbols() if symbol.name]
     assert "deliver" not in names
     assert "pfq" in names
@@ -91,7 +92,7 @@ def test_the_maps() -> None:
         value("counters", rows * 2 * layouts.GROUP_COUNTER_BYTES),
         value("robin", 2 * rows * 64),
         value("steering", 2 * layouts.STEERING_BYTES),
-        value("config", 64),
+        value("config", layouts.CONFIG_BYTES),
         MapSpec("rings", MapType.ARRAY_OF_MAPS, 4, 4, 64 * CPUS, inner=ring),
         MapSpec("consumers", MapType.ARRAY_OF_MAPS, 4, 4, 64, inner=consumer),
         MapSpec("doorbells", MapType.ARRAY_OF_MAPS, 4, 4, 64, inner=doorbell),
@@ -132,7 +133,7 @@ def test_a_program_without_headers_reads_none() -> None:
     """Its code is far shorter: no look at the frame before the delivery."""
 
     def size(text: str) -> int:
-        return int(elf(compiled(text, deliver=False)).get_section_by_name("xdp")["sh_size"])
+        return int(elf(compiled(text, trial=True)).get_section_by_name("xdp")["sh_size"])
 
     assert size("unit") * 3 < size("ip >-> steer_flow")
 

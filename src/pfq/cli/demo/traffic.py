@@ -24,10 +24,10 @@ Numbers = npt.NDArray[np.int64]
 
 def flow_name(frame: bytes) -> tuple[Any, ...]:
     """The same for both directions of a flow: the two (address, port) ends in order, and the protocol."""
-    packet = Packet(frame)
-    ip = packet.ip
+    headers = Packet(frame).level(0)
+    ip = headers.ip
     assert ip is not None, "only selected frames have a flow"
-    ports = packet.l4(4) if ip.proto in (TCP, UDP) and not ip.fragment else None
+    ports = headers.l4(4) if ip.proto in (TCP, UDP) and not ip.fragment else None
     ends = sorted([(ip.src, ports[0:2] if ports else b""), (ip.dst, ports[2:4] if ports else b"")])
     return (*ends, ip.proto if ports else None)
 

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from pfq.engine.statistics import CaptureStatistics
 
 
-def closing_lines(captured: int, statistics: CaptureStatistics) -> Iterator[str]:
+COUNTS = ("arrived", "filtered", "dropped", "selected", "nobody", "forwarded", "unsent", "to_linux")
+
+
+def closing_lines(captured: int, statistics: CaptureStatistics, events_missed: int = 0) -> Iterator[str]:
     """tcpdump's three lines, then where the packets are that were received and not captured."""
     yield counted(captured, "captured")
     yield counted(statistics.arrived, "received by filter")
@@ -18,6 +21,8 @@ def closing_lines(captured: int, statistics: CaptureStatistics) -> Iterator[str]
     for number, why in reasons(captured, statistics):
         if number:
             yield f"  {number} {why}"
+    if events_missed:
+        yield f"  {events_missed} events of the program were not shown: there were more than 100 a second"
 
 
 def counted(number: int, what: str) -> str:
@@ -36,17 +41,20 @@ def reasons(captured: int, statistics: CaptureStatistics) -> Iterator[tuple[int,
         of = f" of end-point {i}" if len(statistics.endpoints) > 1 else ""
         yield endpoint.lost, f"dropped by kernel: a ring{of} was full, its reader was too slow"
         yield endpoint.waiting, f"not captured: still in the rings{of} at the end"
+    yield group.forwarded - group.unsent, "copies were sent on other devices"
+    yield group.unsent, "copies for other devices could not be sent"
     read = sum(endpoint.read for endpoint in statistics.endpoints)
     yield read - captured, "not captured: read, but the output ended"
 
 
-def closing_record(captured: int, statistics: CaptureStatistics) -> dict[str, Any]:
+def closing_record(captured: int, statistics: CaptureStatistics, events_missed: int = 0) -> dict[str, Any]:
     """The same as plain data."""
     group = asdict(statistics.groups[0])
     return {
         "type": "end",
         "captured": captured,
-        **{name: group[name] for name in ("arrived", "filtered", "dropped", "selected", "nobody")},
+        **{name: group[name] for name in COUNTS},
         "lost": statistics.lost,
+        "events_missed": events_missed,
         "endpoints": [asdict(endpoint) for endpoint in statistics.endpoints],
     }

@@ -1,10 +1,56 @@
 """The primitives of pfq-lang."""
 
-from pfq.lang.prims import compare, control, forward, headers, properties, state, steering
-from pfq.lang.prims.table import Kind, Prim, Table
+from pfq.lang.prims import (
+    bloom,
+    compare,
+    control,
+    dummies,
+    flows,
+    forward,
+    fragments,
+    gtp,
+    headers,
+    hosts,
+    keys,
+    link,
+    log,
+    prefixes,
+    properties,
+    sampling,
+    state,
+    steer_ip,
+    steer_link,
+    steering,
+    tcp,
+    vlan,
+)
+from pfq.lang.prims.table import Kind, OpenTable, Prim, Table
 
 __all__ = ["PRIMS", "Kind", "Prim", "Table"]
 
-PRIMS = Table()
-for _family in (headers, properties, compare, control, forward, steering, state):
+PRIMS = OpenTable("pfq.primitives")
+for _family in (
+    headers,
+    link,
+    vlan,
+    hosts,
+    fragments,
+    tcp,
+    prefixes,
+    bloom,
+    gtp,
+    properties,
+    compare,
+    control,
+    sampling,
+    forward,
+    steering,
+    steer_ip,
+    steer_link,
+    keys,
+    state,
+    flows,
+    log,
+    dummies,
+):
     PRIMS.add(*_family.ROWS)

@@ -1,10 +1,10 @@
-"""Control: the identity, filters by predicate, branches, alternatives, and the logic of predicates."""
+"""Control: filters by predicate, branches, alternatives, where to look, and the logic of predicates."""
 
 from __future__ import annotations
 
 from pfq.lang.action import Fanout
 from pfq.lang.interp import Machine
-from pfq.lang.prims.emitter import Code, Emitter
+from pfq.lang.prims.emitter import Code, Emitter, Side
 from pfq.lang.prims.table import Prim
 from pfq.lang.program import Call, Chain
 
@@ -31,23 +31,44 @@ def lower_inv(e: Emitter, body: Chain) -> None:
     e.branch(e.attempt(lambda: e.run(body)), e.drop, lambda: e.fanout(Fanout.COPY))
 
 
-def par(m: Machine, first: Chain, second: Chain) -> bool:
+def par(m: Machine, *alternatives: Chain) -> bool:
     action = m.action
     before = action.fanout, action.classes, action.hash, action.hash2
-    if m.run(first):
-        return True
-    action.fanout, action.classes, action.hash, action.hash2 = before
-    return m.run(second)
+    for body in alternatives:
+        action.fanout, action.classes, action.hash, action.hash2 = before
+        if m.run(body):
+            return True
+    return False
 
 
-def lower_par(e: Emitter, first: Chain, second: Chain) -> None:
+def lower_par(e: Emitter, *alternatives: Chain) -> None:
     restore = e.saved_fanout()
 
-    def retry() -> None:
-        restore()
-        e.run(second)
+    def try_each(first: Chain, *others: Chain) -> None:
+        def retry() -> None:
+            restore()
+            try_each(*others)
 
-    e.branch(e.attempt(lambda: e.run(first)), lambda: None, retry)
+        if others:
+            e.branch(e.attempt(lambda: e.run(first)), lambda: None, retry)
+        else:
+            e.run(first)
+
+    try_each(*alternatives)
+
+
+def shift(m: Machine, body: Chain) -> bool:
+    m.level += 1
+    passed = m.run(body)
+    m.level -= 1
+    return passed
+
+
+def facing(m: Machine, body: Chain, side: Side) -> bool:
+    before, m.sides = m.sides, (side,)
+    passed = m.run(body)
+    m.sides = before
+    return passed
 
 
 def lower_and(e: Emitter, p: Call, q: Call) -> Code:
@@ -56,6 +77,34 @@ def lower_and(e: Emitter, p: Call, q: Call) -> Code:
 
 def lower_or(e: Emitter, p: Call, q: Call) -> Code:
     return e.lazily(e.test(p), lambda: e.truth(True), lambda: e.test(q))
+
+
+def alternatives(count: int) -> Prim:
+    """The row of `par` for so many actions."""
+    name = "par" if count == 2 else f"par{count}"
+    ports = " ".join(f"(port {port})" for port in (53, 80, 443, 22, 25, 110, 143, 993)[:count])
+    return Prim(
+        name=name,
+        type=f"{ACTION} -> " * count + "Packet -> Action Packet",
+        doc=f"Does the first of {count} actions that does not drop, each tried with the fan-out as it was before.",
+        run=par,
+        lower=lower_par,
+        example=f"{name} {ports}",
+        family="control",
+    )
+
+
+def looking_at(side: Side, noun: str) -> Prim:
+    """The row of `src` or `dst`."""
+    return Prim(
+        name=side,
+        type=f"{ACTION} -> Packet -> Action Packet",
+        doc=f"Does the action, in which predicates and filters on either end look at the {noun} only.",
+        run=lambda m, body: facing(m, body, side),
+        lower=lambda e, body: e.facing((side,), lambda: e.run(body)),
+        example=f"{side} (port 53 >-> addr 10.0.0.0/8)",
+        family="control",
+    )
 
 
 ROWS: tuple[Prim, ...] = (
@@ -114,15 +163,18 @@ ROWS: tuple[Prim, ...] = (
         example="inv (port 22)",
         family="control",
     ),
+    *(alternatives(count) for count in range(2, 9)),
     Prim(
-        name="par",
-        type=f"{ACTION} -> {ACTION} -> Packet -> Action Packet",
-        doc="Does the first action and, when it drops, the second one with the fan-out as it was before.",
-        run=par,
-        lower=lower_par,
-        example="par udp tcp",
+        name="shift",
+        type=f"{ACTION} -> Packet -> Action Packet",
+        doc="Does the action on the packet inside the tunnel: all that reads layers 3 and 4 looks one level deeper.",
+        run=shift,
+        lower=lambda e, body: e.deeper(lambda: e.run(body)),
+        example="shift (tcp >-> steer_flow)",
         family="control",
     ),
+    looking_at("src", "source"),
+    looking_at("dst", "destination"),
     Prim(
         name="and",
         type=f"{PREDICATE} -> {PREDICATE} -> Packet -> Bool",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from pfq.lang.interp import Machine
 from pfq.lang.packet import ICMP, ICMP6, TCP, UDP, number
 from pfq.lang.prims.emitter import Code, Emitter, Side
+from pfq.lang.prims.rows import any_side, pair, sided
 from pfq.lang.prims.table import Prim
 from pfq.lang.program import Prefix
 
@@ -15,11 +13,19 @@ TCP_BYTES, UDP_BYTES, ICMP_BYTES = 20, 8, 8
 
 
 def is_ip(m: Machine, version: int) -> bool:
-    return m.packet.ip_of(version) is not None
+    return m.headers.ip_of(version) is not None
+
+
+def is_icmp6(m: Machine) -> bool:
+    return m.headers.icmp is not None and is_ip(m, 6)
+
+
+def is_l4_proto(m: Machine, proto: int) -> bool:
+    return m.headers.ip is not None and m.headers.ip.proto == proto
 
 
 def has_port(m: Machine, port: int, *sides: Side) -> bool:
-    ports = m.packet.flow
+    ports = m.headers.flow
     if ports is None:
         return False
     found = {"src": number(ports[0:2]), "dst": number(ports[2:4])}
@@ -27,7 +33,7 @@ def has_port(m: Machine, port: int, *sides: Side) -> bool:
 
 
 def has_addr(m: Machine, prefix: Prefix, *sides: Side) -> bool:
-    ip = m.packet.ip_of(prefix.version)
+    ip = m.headers.ip_of(prefix.version)
     if ip is None:
         return False
     shift = prefix.network.max_prefixlen - prefix.length
@@ -35,98 +41,37 @@ def has_addr(m: Machine, prefix: Prefix, *sides: Side) -> bool:
     return any(number(ip.src if side == "src" else ip.dst) >> shift == wanted for side in sides)
 
 
-def lower_proto(e: Emitter, proto: int, size: int) -> Code:
+def lower_l4_proto(e: Emitter, proto: int) -> Code:
     present, found = e.l4_proto()
-    return e.both(e.both(present, e.compare("==", found, e.number(proto))), e.has_l4(size))
+    return e.both(present, e.compare("==", found, e.number(proto)))
+
+
+def lower_proto(e: Emitter, proto: int, size: int) -> Code:
+    return e.both(lower_l4_proto(e, proto), e.has_l4(size))
 
 
 def lower_flow(e: Emitter) -> Code:
     return e.either(lower_proto(e, TCP, TCP_BYTES), lower_proto(e, UDP, UDP_BYTES))
 
 
+def lower_icmp6(e: Emitter) -> Code:
+    return e.both(e.is_ip(6), lower_proto(e, ICMP6, ICMP_BYTES))
+
+
 def lower_icmp(e: Emitter) -> Code:
-    v4 = e.both(e.is_ip(4), lower_proto(e, ICMP, ICMP_BYTES))
-    return e.either(v4, e.both(e.is_ip(6), lower_proto(e, ICMP6, ICMP_BYTES)))
+    return e.either(e.both(e.is_ip(4), lower_proto(e, ICMP, ICMP_BYTES)), lower_icmp6(e))
 
 
 def lower_port(e: Emitter, port: int, *sides: Side) -> Code:
     offsets = {"src": 0, "dst": 2}
-    hit = e.truth(False)
-    for side in sides:
-        hit = e.either(hit, e.compare("==", e.load("l4", offsets[side], 2), e.number(port)))
-    return e.both(lower_flow(e), hit)
+    return e.both(
+        lower_flow(e),
+        any_side(e, sides, lambda side: e.compare("==", e.load("l4", offsets[side], 2), e.number(port))),
+    )
 
 
 def lower_addr(e: Emitter, prefix: Prefix, *sides: Side) -> Code:
-    hit = e.truth(False)
-    for side in sides:
-        hit = e.either(hit, e.address_in(side, prefix))
-    return hit
-
-
-def pair(
-    predicate: str,
-    filter_name: str,
-    argument: str,
-    what: str,
-    run: Callable[..., bool],
-    lower: Callable[..., Code],
-    example: str = "",
-) -> tuple[Prim, Prim]:
-    """The rows of a predicate and of the filter that passes exactly what it accepts.
-
-    argument  type of the one argument, or "" for none
-    what      completes "True when the packet …" and "Passes the packet when it …"
-    """
-    takes = f"{argument} -> " if argument else ""
-    operand = f" {example}" if example else ""
-
-    def lower_filter(e: Emitter, *args: Any) -> None:
-        e.branch(lower(e, *args), lambda: None, e.drop)
-
-    return (
-        Prim(
-            name=predicate,
-            type=f"{takes}Packet -> Bool",
-            doc=f"True when the packet {what}.",
-            run=run,
-            lower=lower,
-            example=f"when ({predicate}{operand}) kernel",
-            family="predicate",
-        ),
-        Prim(
-            name=filter_name,
-            type=f"{takes}Packet -> Action Packet",
-            doc=f"Passes the packet when it {what}, drops it otherwise.",
-            run=run,
-            lower=lower_filter,
-            example=f"{filter_name}{operand} >-> steer_flow",
-            family="filter",
-        ),
-    )
-
-
-def sided(
-    noun: str, argument: str, what: str, run: Callable[..., bool], lower: Callable[..., Code], example: str
-) -> tuple[Prim, ...]:
-    """Predicate and filter for either side, for the source and for the destination."""
-
-    def rows(prefix: str, where: str, *sides: Side) -> tuple[Prim, Prim]:
-        return pair(
-            f"has_{prefix}{noun}",
-            f"{prefix}{noun}",
-            argument,
-            what.format(where),
-            lambda m, value: run(m, value, *sides),
-            lambda e, value: lower(e, value, *sides),
-            example,
-        )
-
-    return (
-        *rows("", "source or destination", "src", "dst"),
-        *rows("src_", "source", "src"),
-        *rows("dst_", "destination", "dst"),
-    )
+    return any_side(e, sides, lambda side: e.address_in(side, prefix))
 
 
 ROWS: tuple[Prim, ...] = (
@@ -137,7 +82,7 @@ ROWS: tuple[Prim, ...] = (
         "tcp",
         "",
         "is TCP over IPv4 or IPv6 with its whole header",
-        lambda m: m.packet.tcp is not None,
+        lambda m: m.headers.tcp is not None,
         lambda e: lower_proto(e, TCP, TCP_BYTES),
     ),
     *pair(
@@ -145,7 +90,7 @@ ROWS: tuple[Prim, ...] = (
         "udp",
         "",
         "is UDP over IPv4 or IPv6 with its whole header",
-        lambda m: m.packet.udp is not None,
+        lambda m: m.headers.udp is not None,
         lambda e: lower_proto(e, UDP, UDP_BYTES),
     ),
     *pair(
@@ -153,11 +98,21 @@ ROWS: tuple[Prim, ...] = (
         "icmp",
         "",
         "is ICMP over IPv4 or ICMPv6 over IPv6 with 8 bytes of it",
-        lambda m: m.packet.icmp is not None,
+        lambda m: m.headers.icmp is not None,
         lower_icmp,
     ),
+    *pair("is_icmp6", "icmp6", "", "is ICMPv6 over IPv6 with 8 bytes of it", is_icmp6, lower_icmp6),
     *pair(
-        "is_flow", "flow", "", "is TCP or UDP with its whole header", lambda m: m.packet.flow is not None, lower_flow
+        "is_l4_proto",
+        "l4_proto",
+        "Word8",
+        "is IP with the given protocol, behind any extension headers",
+        is_l4_proto,
+        lower_l4_proto,
+        "47",
+    ),
+    *pair(
+        "is_flow", "flow", "", "is TCP or UDP with its whole header", lambda m: m.headers.flow is not None, lower_flow
     ),
     *sided("port", "Word16", "is TCP or UDP and its {} port is the given one", has_port, lower_port, "443"),
     *sided("addr", "CIDR", "is IP and its {} address lies in the given prefix", has_addr, lower_addr, "10.0.0.0/8"),

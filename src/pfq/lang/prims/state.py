@@ -17,13 +17,29 @@ def put_state(m: Machine, value: int) -> bool:
     return True
 
 
-def inc(m: Machine, index: int) -> bool:
-    m.action.counters[index] = m.action.counters.get(index, 0) + 1
+def count(m: Machine, index: int, step: int) -> bool:
+    added = (m.action.counters.pop(index, 0) + step) % (1 << 64)
+    if added:
+        m.action.counters[index] = added
     return True
 
 
 def check_counter(index: int) -> str | None:
     return None if 0 <= index < COUNTERS else f"there is no counter {index}: counters are 0 to {COUNTERS - 1}"
+
+
+def counting(name: str, step: int, change: str) -> Prim:
+    """The row of `inc` or `dec`."""
+    return Prim(
+        name=name,
+        type="CInt -> Packet -> Action Packet",
+        doc=f"{change} one of the group's counters, 0 to {COUNTERS - 1}, which have 64 bits and wrap around.",
+        run=lambda m, index: count(m, index, step),
+        lower=lambda e, index: e.count(index, step),
+        example=f"when is_udp ({name} 0)",
+        family="state",
+        check=check_counter,
+    )
 
 
 ROWS: tuple[Prim, ...] = (
@@ -63,14 +79,6 @@ ROWS: tuple[Prim, ...] = (
         example="when (has_state 1) steer_flow",
         family="predicate",
     ),
-    Prim(
-        name="inc",
-        type="CInt -> Packet -> Action Packet",
-        doc="Adds one to one of the group's counters, 0 to 63.",
-        run=inc,
-        lower=lambda e, index: e.count(index, 1),
-        example="when is_udp (inc 0)",
-        family="state",
-        check=check_counter,
-    ),
+    counting("inc", 1, "Adds one to"),
+    counting("dec", -1, "Takes one from"),
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 from support.frames import ADDRESSES4, ADDRESSES6, ethernet, ip6, tcp, udp
-from support.handmade import FRAMES, IP6, accepted, action, passed, v4
+from support.handmade import FRAMES, ICMP, IP6, accepted, action, ask, passed, passing, v4, v6
 
 from pfq.lang.action import Fanout
 from pfq.lang.packet import Tag
-from pfq.lang.prims import PRIMS
+from pfq.lang.prims.headers import ROWS
+from pfq.lang.program import Prefix
 
 TCP4 = {
     "tcp4",
@@ -61,6 +62,22 @@ ACCEPTED = {
     "is_tcp": TCP4 | TCP6,
     "is_udp": UDP,
     "is_icmp": {"icmp4", "icmp6"},
+    "is_icmp6": {"icmp6"},
+    "is_l4_proto 6": TCP4
+    | TCP6
+    | {
+        "tcp4 19 bytes",
+        "tcp4 7 bytes",
+        "tcp4 later fragment",
+        "tcp4 last fragment",
+        "tcp6 later fragment",
+        "tcp6 past the window",
+        "tcp6 ends 2 bytes past the window's end",
+    },
+    "is_l4_proto 17": UDP | {"udp4 7 bytes"},
+    "is_l4_proto 58": {"icmp6", "icmp6 over ip4"},
+    "is_l4_proto 47": {"gre4"},
+    "is_l4_proto 60": set(),
     "is_flow": TCP4 | TCP6 | UDP,
     "has_port 80": (TCP4 - {"tcp4 port 443"}) | TCP6,
     "has_port 443": {"tcp4 port 443"},
@@ -88,14 +105,19 @@ def test_predicate_accepts_exactly(predicate: str, names: set[str]) -> None:
 
 @pytest.mark.parametrize("predicate", ACCEPTED)
 def test_the_filter_passes_what_the_predicate_accepts(predicate: str) -> None:
-    name = predicate.removeprefix("is_").removeprefix("has_")
-    assert name.split()[0] in PRIMS
-    assert {frame for frame in FRAMES if passed(name, FRAMES[frame])} == ACCEPTED[predicate]
+    assert passing(predicate.removeprefix("is_").removeprefix("has_")) == ACCEPTED[predicate]
 
 
 def test_every_predicate_on_headers_is_tested_here() -> None:
-    rows = {prim.name for prim in PRIMS.values() if prim.family == "predicate"} - {"has_mark", "has_state"}
-    assert {text.split()[0] for text in ACCEPTED} == rows
+    assert {text.split()[0] for text in ACCEPTED} == {prim.name for prim in ROWS if prim.family == "predicate"}
+
+
+def test_examples_have_no_needless_brackets() -> None:
+    examples = {prim.name: prim.example for prim in ROWS}
+    assert examples["is_ip"] == "when is_ip kernel"
+    assert examples["has_port"] == "when (has_port 443) kernel"
+    assert examples["ip"] == "ip >-> steer_flow"
+    assert examples["port"] == "port 443 >-> steer_flow"
 
 
 def test_a_passing_filter_changes_nothing() -> None:
@@ -174,6 +196,64 @@ def test_s32_either_address_counts() -> None:
     assert passed("addr 10.0.0.1", frame)
     assert passed("addr 192.168.1.1", frame)
     assert not passed("addr 10.0.0.2", frame)
+
+
+PORTS_53_TO_4000 = [v4(tcp(53, 4000)), v4(udp(53, 4000), 17), v6(tcp(53, 4000)), v6(udp(53, 4000), 17)]
+
+
+@pytest.mark.parametrize("frame", PORTS_53_TO_4000, ids=["tcp4", "udp4", "tcp6", "udp6"])
+@pytest.mark.parametrize("name", ["has_port", "port"])
+def test_s30_port_follows_the_sides_that_the_program_looks_at(name: str, frame: bytes) -> None:
+    assert ask(name, frame, 53, sides=("src",))
+    assert not ask(name, frame, 4000, sides=("src",))
+    assert ask(name, frame, 4000, sides=("dst",))
+    assert not ask(name, frame, 53, sides=("dst",))
+
+
+@pytest.mark.parametrize("name", ["has_addr", "addr"])
+def test_s32_addr_follows_the_sides_that_the_program_looks_at(name: str) -> None:
+    for frame, source, dest in (
+        (FRAMES["tcp4"], "10.0.0.1", "10.0.0.2"),
+        (FRAMES["tcp6"], "2001:db8::1", "2001:db8::2"),
+    ):
+        assert ask(name, frame, Prefix.parse(source), sides=("src",))
+        assert not ask(name, frame, Prefix.parse(dest), sides=("src",))
+        assert ask(name, frame, Prefix.parse(dest), sides=("dst",))
+        assert not ask(name, frame, Prefix.parse(source), sides=("dst",))
+
+
+@pytest.mark.parametrize("sides", [("src",), ("dst",), ("src", "dst")])
+def test_s31_predicates_that_name_their_side_keep_it(sides: tuple[str, ...]) -> None:
+    frame = v4(tcp(53, 4000))
+    assert ask("has_src_port", frame, 53, sides=sides)
+    assert not ask("has_src_port", frame, 4000, sides=sides)
+    assert ask("dst_port", frame, 4000, sides=sides)
+    assert not ask("dst_port", frame, 53, sides=sides)
+    assert ask("has_src_addr", frame, Prefix.parse("10.0.0.1"), sides=sides)
+    assert not ask("has_dst_addr", frame, Prefix.parse("10.0.0.1"), sides=sides)
+
+
+def test_s37_the_protocol_lies_behind_the_extension_headers() -> None:
+    frame = v6(ICMP, 58, chain=[(0, 0, 0), (43, 1, 0), (44, 0, 1)])
+    assert passed("l4_proto 58", frame)
+    for extension in (0, 43, 44):
+        assert not passed(f"l4_proto {extension}", frame)
+
+
+def test_s39_inside_a_tunnel_the_inner_packet_is_looked_at() -> None:
+    inner = ip6(udp(53, 4000), 17)
+    frame = v4(inner, 41)
+    wanted = {"is_ip": (True, False), "is_ip6": (False, True), "is_udp": (False, True), "is_flow": (False, True)}
+    for name, (outside, inside) in wanted.items():
+        assert ask(name, frame) is outside, name
+        assert ask(name, frame, level=1) is inside, name
+        assert not ask(name, frame, level=2), name
+    assert ask("is_l4_proto", frame, 41)
+    assert ask("is_l4_proto", frame, 17, level=1)
+    assert ask("has_port", frame, 53, level=1)
+    assert not ask("has_port", frame, 53)
+    assert ask("has_addr", frame, Prefix.parse("2001:db8::/32"), level=1)
+    assert not ask("has_addr", frame, Prefix.parse("10.0.0.0/8"), level=1)
 
 
 def test_s35_only_a_first_fragment_has_layer_4() -> None:

@@ -37,10 +37,17 @@ def test_s21_inc_counts_each_time_it_is_met() -> None:
     assert action("inc 0 >-> inc 63 >-> inc 0", TCP).counters == {0: 2, 63: 1}
 
 
-@pytest.mark.parametrize("number", [64, 100])
-def test_there_is_no_counter_above_63(number: int) -> None:
+def test_s21_dec_takes_one_modulo_64_bits() -> None:
+    assert action("dec 0", TCP).counters == {0: (1 << 64) - 1}
+    assert action("inc 5 >-> inc 5 >-> dec 5 >-> dec 6", TCP).counters == {5: 1, 6: (1 << 64) - 1}
+    assert action("dec 0 >-> inc 0", TCP).counters == {}
+
+
+@pytest.mark.parametrize("name", ["inc", "dec"])
+@pytest.mark.parametrize("number", [64, 100, -1])
+def test_there_is_no_counter_above_63(name: str, number: int) -> None:
     with pytest.raises(RangeError, match=f"there is no counter {number}: counters are 0 to 63"):
-        compile_text(f"inc {number}")
+        compile_text(f"{name} ({number})")
 
 
 @pytest.mark.parametrize("name", ["mark", "put_state", "has_mark", "has_state"])

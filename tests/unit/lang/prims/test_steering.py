@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from support.frames import ADDRESSES4, ADDRESSES6, ethernet, extended, ip4, ip6, tcp, udp
 from support.handmade import FRAMES, IP4, IP6, LIMITED_BROADCAST, action, v4
 
+from pfq.engine.steering import mix
 from pfq.errors import RangeError
 from pfq.lang.action import ANY_CLASSES, Action, Fanout
 from pfq.lang.compile import compile_text
@@ -112,3 +113,51 @@ def test_there_is_no_end_point_with_a_negative_number() -> None:
 def test_s07_steering_leaves_the_classes() -> None:
     frame = v4(tcp(), src=ADDRESSES4[2])
     assert action("classify 2 >-> steer_flow", frame).classes == 1 << 2
+
+
+def rss(frame: bytes) -> int:
+    decided = action("steer_rss", frame)
+    assert decided == Action(Fanout.STEER, hash=decided.hash)
+    assert 0 <= decided.hash < 1 << 32
+    return decided.hash
+
+
+def test_steer_rss_is_the_upper_half_of_a_sum_of_products() -> None:
+    proto_and_ports = 6 << 32 | 0x50000004
+    total = 0x0100000A * 0x9E3779B97F4A7C15 + 0x0200000A * 0xBF58476D1CE4E5B9 + proto_and_ports * 0x94D049BB133111EB
+    assert rss(FRAMES["tcp4"]) == total % 2**64 // 2**32
+
+
+@pytest.mark.parametrize("name", ["nothing", "runt", "arp", "llc", "ip4 version 5", "tcp4 three tags"])
+def test_steer_rss_keeps_together_what_is_not_ip(name: str) -> None:
+    assert rss(FRAMES[name]) == 0
+
+
+def test_s50_steer_rss_gives_a_flow_one_hash() -> None:
+    assert (
+        rss(FRAMES["tcp4"]) == rss(FRAMES["tcp4 options"]) == rss(FRAMES["tcp4 one tag"]) == rss(FRAMES["tcp4 ttl 5"])
+    )
+    assert rss(FRAMES["tcp6"]) == rss(FRAMES["tcp6 three extensions"]) == rss(FRAMES["tcp6 atomic fragment"])
+
+
+def test_steer_rss_tells_directions_ports_and_protocols_apart() -> None:
+    a, b = ADDRESSES4[:2]
+    there, back = v4(tcp(1024, 80), src=a, dst=b), v4(tcp(80, 1024), src=b, dst=a)
+    same_ports, other_port = v4(udp(1024, 80), 17), v4(tcp(1024, 81))
+    assert len({rss(frame) for frame in (there, back, same_ports, other_port)}) == 4
+
+
+def test_steer_rss_takes_fragments_and_other_protocols_by_their_addresses() -> None:
+    names = ("tcp4 first fragment", "tcp4 later fragment", "tcp4 7 bytes", "icmp4", "gre4")
+    assert len({rss(FRAMES[name]) for name in names}) == 1
+    assert len({rss(FRAMES[name]) for name in ("tcp6 first fragment", "tcp6 later fragment", "icmp6")}) == 1
+
+
+def test_steer_rss_spreads_neighbours() -> None:
+    """Of 4096 flows that differ in a few bits no end-point of 16 gets much more or less than its share."""
+    clients = [bytes([10, 0, at // 64, at % 64]) for at in range(256)]
+    shares = [0] * 16
+    for client in clients:
+        for source in range(1024, 1040):
+            shares[mix(rss(v4(tcp(source, 443), src=client))) % 16] += 1
+    assert all(192 <= share <= 320 for share in shares)

@@ -18,17 +18,59 @@ from pfq.lang.types import parameters
 
 ROWS = [pytest.param(prim, id=prim.name) for prim in PRIMS.values()]
 
-NAMES = """
-unit drop broadcast classify kernel ip ip6 tcp udp icmp flow port src_port dst_port addr src_addr dst_addr
-is_ip is_ip6 is_tcp is_udp is_icmp is_flow has_port has_src_port has_dst_port has_addr has_src_addr
-has_dst_addr filter when unless conditional inv par and or xor not ip_ttl ip_tot_len tcp_source tcp_dest
-udp_source udp_dest less less_eq equal not_equal greater greater_eq any_bit all_bit steer_flow steer_p2p
-steer_rrobin steer_to mark put_state has_mark has_state inc
+ORIGINAL = (
+    (
+        24,
+        """unit ip udp tcp icmp flow vlan no_frag no_more_frag port src_port dst_port addr src_addr dst_addr l3_proto
+        l4_proto filter mac_broadcast mac_multicast ip_broadcast ip_multicast ip_host incoming_host""",
+    ),
+    (13, "drop broadcast classify kernel detour kernel_if detour_if forward bridge tee tap link forwardIO"),
+    (
+        16,
+        """steer_rrobin steer_rss steer_to steer_link steer_local_link double_steer_mac steer_vlan steer_p2p
+        double_steer_ip steer_local_ip steer_local_net steer_flow steer_field steer_field_symmetric double_steer_field
+        steer_key""",
+    ),
+    (6, "bloom bloom_src bloom_dst bloom_filter bloom_src_filter bloom_dst_filter"),
+    (14, "when unless conditional inv par par3 par4 par5 par6 par7 par8 shift src dst"),
+    (2, "vlan_id vlan_id_filter"),
+    (
+        8 + 8,
+        """inc dec mark put_state log_msg log_buff log_packet trace dummy_int dummy_ints dummy_ip dummy_ips
+        dummy_cidr dummy_cidrs dummy_string dummy_strings""",
+    ),
+    (
+        34,
+        """is_ip is_udp is_tcp is_icmp is_flow is_l3_proto is_l4_proto is_frag is_first_frag is_more_frag has_port
+        has_src_port has_dst_port has_addr has_src_addr has_dst_addr has_vlan has_vid has_mark has_state is_broadcast
+        is_multicast is_ip_broadcast is_ip_multicast is_ip_host is_incoming_host less less_eq greater greater_eq equal
+        not_equal any_bit all_bit""",
+    ),
+    (4, "or and xor not"),
+    (
+        15,
+        """ip_tos ip_tot_len ip_id ip_frag ip_ttl tcp_source tcp_dest tcp_hdrlen udp_source udp_dest udp_len icmp_type
+        icmp_code get_mark get_state""",
+    ),
+    (10, "is_rtp is_rtcp is_sip is_voip rtp rtcp sip voip steer_rtp steer_voip"),
+    (7, "gtp gtp_cp gtp_up is_gtp is_gtp_cp is_gtp_up steer_gtp_usr"),
+    (
+        11,
+        """is_eth_pup is_eth_sprite is_eth_ip is_eth_arp is_eth_revarp is_eth_at is_eth_aarp is_eth_vlan is_eth_ipx
+        is_eth_ipv6 is_eth_loopback""",
+    ),
+)
+"""The names of the original PFQ, by family, with the number that its own tables have."""
+
+NEW = """
+ip6 is_ip6 ip6_flow_label ip_hop ip_dscp ip_ecn icmp6 is_icmp6 is_arp tcp_flags is_syn is_synack is_fin is_rst
+payload_len pkt_len addr_in src_addr_in dst_addr_in sample limit flow_get flow_put flow_inc keep
 """
 
 
-def test_these_primitives_are_there() -> None:
-    assert sorted(PRIMS) == sorted(NAMES.split())
+def test_these_names_are_there() -> None:
+    assert all(len(names.split()) == number for number, names in ORIGINAL)
+    assert sorted(PRIMS.names()) == sorted(" ".join([*(names for _, names in ORIGINAL), NEW]).split())
 
 
 @pytest.mark.parametrize("prim", ROWS)

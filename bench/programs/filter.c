@@ -1,0 +1,15 @@
+/* tcp >-> port 443 */
+
+#include "parse.h"
+
+SEC("xdp") int program(struct xdp_md *ctx)
+{
+	struct record *record = start();
+	struct frame f = frame_of(ctx);
+	struct ip ip;
+
+	if (!record)
+		return XDP_PASS;
+	ip = ip_of(f);
+	return is_tcp(f, ip) && has_port(f, ip, 443) ? copy(record) : drop(record);
+}

@@ -1,0 +1,187 @@
+/* Where the headers of a frame are: at most two VLAN tags, IPv4 with options, IPv6 with extension headers.
+ * A header counts only when all of it lies in the first HEADER_WINDOW bytes. */
+
+#ifndef PARSE_H
+#define PARSE_H
+
+#include "record.h"
+
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+
+enum { HEADER_WINDOW = 512, MAX_TAGS = 2, TAG_BYTES = 4, MAX_EXTENSIONS = 8, EXTENSION_BYTES = 8, ICMP_BYTES = 8 };
+enum { TCP = 6, UDP = 17, ICMP = 1, ICMP6 = 58, NO_PROTO = 256 };
+enum { HOP_BY_HOP = 0, ROUTING = 43, FRAGMENT = 44, AUTHENTICATION = 51, DESTINATION = 60, MOBILITY = 135 };
+
+#define NET16(x) ((__u16)((x) >> 8 | (x) << 8))
+
+struct frame {
+	const void *data, *end;
+};
+
+/* An IP header and what follows it.
+ *
+ * version   4, 6 or 0: there is none
+ * proto     behind the extension headers; NO_PROTO when they cannot be followed
+ * at, l4    offsets of the header and of layer 4, which is NOWHERE in a later fragment */
+struct ip {
+	__u64 at, l4;
+	__u32 version, proto;
+	bool fragment;
+};
+
+enum { NOWHERE = HEADER_WINDOW + 1 };
+
+#define NO_IP ((struct ip){ .l4 = NOWHERE, .proto = NO_PROTO })
+
+INLINE struct frame frame_of(const struct xdp_md *ctx)
+{
+	return (struct frame){ (const void *)(long)ctx->data, (const void *)(long)ctx->data_end };
+}
+
+/* Whether so many bytes at an offset are there. */
+INLINE bool holds(struct frame f, __u64 offset, __u64 size)
+{
+	return offset <= HEADER_WINDOW - size && f.data + offset + size <= f.end;
+}
+
+INLINE bool is_tag(__u16 ethertype)
+{
+	return ethertype == NET16(ETH_P_8021Q) || ethertype == NET16(ETH_P_8021AD);
+}
+
+/* The kernel's structures of these headers are packed, and would be read byte by byte. */
+INLINE __u16 word_before(struct frame f, __u64 offset)
+{
+	return *(const __u16 *)(f.data + offset - 2);
+}
+
+/* The EtherType behind the tags of the Ethernet header at an offset, in network order; 0 when it is cut
+ * off. The offset moves behind it. */
+INLINE __u16 ethertype_at(struct frame f, __u64 *offset)
+{
+	__u16 ethertype;
+
+	if (!holds(f, *offset, ETH_HLEN))
+		return 0;
+	*offset += ETH_HLEN;
+	ethertype = word_before(f, *offset);
+#pragma unroll
+	for (int i = 0; i < MAX_TAGS && is_tag(ethertype); i++) {
+		if (!holds(f, *offset, TAG_BYTES))
+			return 0;
+		*offset += TAG_BYTES;
+		ethertype = word_before(f, *offset);
+	}
+	return ethertype;
+}
+
+INLINE bool is_extension(__u32 proto)
+{
+	return proto == HOP_BY_HOP || proto == ROUTING || proto == FRAGMENT || proto == AUTHENTICATION ||
+	       proto == DESTINATION || proto == MOBILITY;
+}
+
+INLINE struct ip ip4_at(struct frame f, __u64 at)
+{
+	const struct iphdr *header = f.data + at;
+	struct ip ip = NO_IP;
+	__u64 size;
+
+	if (!holds(f, at, sizeof(*header)) || header->version != 4 || header->ihl < 5)
+		return ip;
+	size = header->ihl * 4;
+	if (!holds(f, at + size, 0))
+		return ip;
+	ip.version = 4;
+	ip.proto = header->protocol;
+	ip.at = at;
+	ip.l4 = header->frag_off & NET16(0x1fff) ? NOWHERE : at + size;
+	ip.fragment = header->frag_off & NET16(0x3fff);
+	return ip;
+}
+
+INLINE struct ip ip6_at(struct frame f, __u64 at)
+{
+	const struct ipv6hdr *header = f.data + at;
+	struct ip ip = NO_IP;
+
+	if (!holds(f, at, sizeof(*header)) || header->version != 6)
+		return ip;
+	ip.version = 6;
+	ip.at = at;
+	ip.l4 = at + sizeof(*header);
+	ip.proto = header->nexthdr;
+	for (int i = 0; is_extension(ip.proto); i++) {
+		const __u8 *extension = f.data + ip.l4;
+
+		if (i == MAX_EXTENSIONS || !holds(f, ip.l4, EXTENSION_BYTES)) {
+			ip.proto = NO_PROTO;
+			ip.l4 = NOWHERE;
+			break;
+		}
+		if (ip.proto == FRAGMENT) {
+			__u16 parts = *(const __u16 *)(extension + 2);
+
+			ip.fragment |= (parts & NET16(0xfff9)) != 0;
+			if (parts & NET16(0xfff8)) {
+				ip.proto = extension[0];
+				ip.l4 = NOWHERE;
+				break;
+			}
+			ip.l4 += EXTENSION_BYTES;
+		} else if (ip.proto == AUTHENTICATION) {
+			ip.l4 += (extension[1] + 2) * 4;
+		} else {
+			ip.l4 += (extension[1] + 1) * 8;
+		}
+		ip.proto = extension[0];
+	}
+	return ip;
+}
+
+INLINE struct ip ip_at(struct frame f, __u16 ethertype, __u64 at)
+{
+	if (ethertype == NET16(ETH_P_IP))
+		return ip4_at(f, at);
+	if (ethertype == NET16(ETH_P_IPV6))
+		return ip6_at(f, at);
+	return NO_IP;
+}
+
+/* The outermost IP header of the frame. */
+INLINE struct ip ip_of(struct frame f)
+{
+	__u64 offset = 0;
+	__u16 ethertype = ethertype_at(f, &offset);
+
+	return ip_at(f, ethertype, offset);
+}
+
+INLINE bool has_l4(struct frame f, struct ip ip, __u64 size)
+{
+	return holds(f, ip.l4, size);
+}
+
+INLINE bool is_tcp(struct frame f, struct ip ip)
+{
+	return ip.proto == TCP && has_l4(f, ip, sizeof(struct tcphdr));
+}
+
+INLINE bool is_udp(struct frame f, struct ip ip)
+{
+	return ip.proto == UDP && has_l4(f, ip, sizeof(struct udphdr));
+}
+
+/* TCP and UDP headers begin with the two ports. */
+INLINE bool has_port(struct frame f, struct ip ip, __u16 port)
+{
+	const __u16 *ports = f.data + ip.l4;
+
+	return ports[0] == NET16(port) || ports[1] == NET16(port);
+}
+
+#endif

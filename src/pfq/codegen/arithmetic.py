@@ -1,0 +1,129 @@
+"""What every part of the emitter builds on: its surroundings, numbers and truths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from pfq.codegen import layouts
+from pfq.codegen.kernel_calls import KernelCalls
+from pfq.codegen.llvm import I1, I8, I32, I64
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the code of a program works on.
+
+    record    pointer to the action (`layouts`, from CLASSES on)
+    slots     pointer to the fact slots
+    counters  pointer to the group's 64 user counters
+    data      pointer to the memory that stays
+    devices   pointer to the numbers of the devices that programs forward to
+    cpu       number of this CPU (i64), less than the rows of the data plan
+    place     the group's place among the groups of the device
+    tell      emits the sending of an event to the user, by its number; None: nobody listens
+    """
+
+    record: ir.Value
+    slots: ir.Value
+    counters: ir.Value
+    data: ir.Value
+    devices: ir.Value
+    cpu: ir.Value
+    place: int = 0
+    tell: Callable[[ir.IRBuilder, int], None] | None = None
+
+
+class Arithmetic:
+    """Emits calculations, and access to the record of the action."""
+
+    def __init__(self, builder: ir.IRBuilder, around: Surroundings) -> None:
+        self.b = builder
+        self.k = KernelCalls(builder)
+        self.around = around
+        self.record = around.record
+
+    def _field(self, base: ir.Value, offset: int) -> ir.Value:
+        return self.b.gep(base, [I64(offset)], source_etype=I8)
+
+    def _store(self, offset: int, value: ir.Value, kind: ir.IntType = I32) -> None:
+        number = value if value.type == kind else self.b.trunc(value, kind)
+        self.b.store(number, self._field(self.record, offset), align=kind.width // 8)
+
+    def _load(self, offset: int, kind: ir.IntType = I32) -> ir.Value:
+        return self.b.load(self._field(self.record, offset), typ=kind, align=kind.width // 8)
+
+    def number(self, value: int) -> ir.Value:
+        return I64(value)
+
+    def truth(self, value: bool) -> ir.Value:
+        return I1(int(value))
+
+    def both(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.b.and_(a, b)
+
+    def either(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.b.or_(a, b)
+
+    def negated(self, a: ir.Value) -> ir.Value:
+        return self.b.xor(a, I1(1))
+
+    def differ(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.b.xor(a, b)
+
+    def compare(self, operator: str, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.b.icmp_unsigned(operator, a, b)
+
+    def select(self, cond: ir.Value, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.b.select(cond, a, b)
+
+    def add(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.b.add(a, b)
+
+    def sub(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.b.sub(a, b)
+
+    def mul(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.b.mul(a, b)
+
+    def xor(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.b.xor(a, b)
+
+    def or_bits(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.b.or_(a, b)
+
+    def shl(self, a: ir.Value, bits: int) -> ir.Value:
+        return self.b.shl(a, I64(bits))
+
+    def shr(self, a: ir.Value, bits: int) -> ir.Value:
+        return self.b.lshr(a, I64(bits))
+
+    def shr_by(self, a: ir.Value, bits: ir.Value) -> ir.Value:
+        return self.b.lshr(a, self.b.and_(bits, I64(63)))
+
+    def swapped(self, a: ir.Value, size: int) -> ir.Value:
+        if size == 1:
+            return a
+        kind = ir.IntType(size * 8)
+        return self.b.zext(self.b.bswap(self.b.trunc(a, kind)), I64) if size < 8 else self.b.bswap(a)
+
+    def forget(self, a: ir.Value) -> ir.Value:
+        self._store(layouts.SPARE, a, I64)
+        self.k.barrier()
+        return self._load(layouts.SPARE, I64)
+
+    def bits(self, a: ir.Value, mask: ir.Value) -> ir.Value:
+        return self.b.and_(a, mask)
+
+    def lazily(self, cond: ir.Value, then: Callable[[], ir.Value], other: Callable[[], ir.Value]) -> ir.Value:
+        with self.b.if_else(cond) as (yes, no):
+            with yes:
+                if_true, true_block = then(), self.b.block
+            with no:
+                if_false, false_block = other(), self.b.block
+        result = self.b.phi(I1)
+        result.add_incoming(if_true, true_block)
+        result.add_incoming(if_false, false_block)
+        return result
