@@ -24,7 +24,7 @@ from pfq.codegen.spec import MMAPABLE, Hook, MapSpec, MapType, ObjectSpec
 
 FOLDER = Path(__file__).parent / "programs"
 ENTRY = "program"
-FLAGS = ("-O2", "-target", "bpf", "-mcpu=v3", "-Wall", "-Werror")
+FLAGS = ("-O2", "-g", "-target", "bpf", "-mcpu=v3", "-Wall", "-Werror")
 MAP_DEFINITION = struct.Struct("<5I")
 SYMBOL_BYTES, SYMBOL_SECTION = 24, 6
 """Bytes of an ELF symbol, and where in it the number of its section is."""

@@ -11,5 +11,5 @@ SEC("xdp") int program(struct xdp_md *ctx)
 	if (!record)
 		return XDP_PASS;
 	ip = ip_of(f);
-	return is_tcp(f, ip) && has_port(f, ip, 443) ? copy(record) : drop(record);
+	return is_tcp(f, ip) && has_port(ip, 443) ? copy(record) : drop(record);
 }

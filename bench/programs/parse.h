@@ -12,7 +12,9 @@
 #include <linux/tcp.h>
 #include <linux/udp.h>
 
-enum { HEADER_WINDOW = 512, MAX_TAGS = 2, TAG_BYTES = 4, MAX_EXTENSIONS = 8, EXTENSION_BYTES = 8, ICMP_BYTES = 8 };
+#include <stddef.h>
+
+enum { HEADER_WINDOW = 512, TAG_BYTES = 4, MAX_EXTENSIONS = 8, EXTENSION_BYTES = 8, ICMP_BYTES = 8 };
 enum { TCP = 6, UDP = 17, ICMP = 1, ICMP6 = 58, NO_PROTO = 256 };
 enum { HOP_BY_HOP = 0, ROUTING = 43, FRAGMENT = 44, AUTHENTICATION = 51, DESTINATION = 60, MOBILITY = 135 };
 
@@ -24,28 +26,40 @@ struct frame {
 
 /* An IP header and what follows it.
  *
- * version   4, 6 or 0: there is none
- * proto     behind the extension headers; NO_PROTO when they cannot be followed
- * at, l4    offsets of the header and of layer 4, which is NOWHERE in a later fragment */
+ * version     4, 6 or 0: there is none
+ * proto       behind the extension headers; NO_PROTO when they cannot be followed
+ * header, l4  places of the header and of layer 4
+ * l4_offset   of layer 4; NOWHERE in a later fragment */
 struct ip {
-	__u64 at, l4;
+	const void *header, *l4;
+	__u64 l4_offset;
 	__u32 version, proto;
 	bool fragment;
 };
 
 enum { NOWHERE = HEADER_WINDOW + 1 };
 
-#define NO_IP ((struct ip){ .l4 = NOWHERE, .proto = NO_PROTO })
+#define NO_IP ((struct ip){ .l4_offset = NOWHERE, .proto = NO_PROTO })
 
 INLINE struct frame frame_of(const struct xdp_md *ctx)
 {
 	return (struct frame){ (const void *)(long)ctx->data, (const void *)(long)ctx->data_end };
 }
 
-/* Whether so many bytes at an offset are there. */
-INLINE bool holds(struct frame f, __u64 offset, __u64 size)
+/* The place of an offset. The compiler must not compute it again: the verifier knows only of this pointer
+ * how far it may be read. */
+INLINE const void *place(struct frame f, __u64 offset)
 {
-	return offset <= HEADER_WINDOW - size && f.data + offset + size <= f.end;
+	const void *start = f.data + offset;
+
+	asm volatile("" : "+r"(start));
+	return start;
+}
+
+/* Whether so many bytes at an offset are there. */
+INLINE bool holds(struct frame f, const void *start, __u64 offset, __u64 size)
+{
+	return offset <= HEADER_WINDOW - size && start + size <= f.end;
 }
 
 INLINE bool is_tag(__u16 ethertype)
@@ -53,30 +67,30 @@ INLINE bool is_tag(__u16 ethertype)
 	return ethertype == NET16(ETH_P_8021Q) || ethertype == NET16(ETH_P_8021AD);
 }
 
-/* The kernel's structures of these headers are packed, and would be read byte by byte. */
-INLINE __u16 word_before(struct frame f, __u64 offset)
-{
-	return *(const __u16 *)(f.data + offset - 2);
-}
-
 /* The EtherType behind the tags of the Ethernet header at an offset, in network order; 0 when it is cut
- * off. The offset moves behind it. */
+ * off. The offset moves behind it. The kernel's structures of these headers are packed, and would be read
+ * byte by byte. */
 INLINE __u16 ethertype_at(struct frame f, __u64 *offset)
 {
+	const __u16 *header = place(f, *offset);
 	__u16 ethertype;
 
-	if (!holds(f, *offset, ETH_HLEN))
+	if (!holds(f, header, *offset, ETH_HLEN))
 		return 0;
+	ethertype = header[6];
 	*offset += ETH_HLEN;
-	ethertype = word_before(f, *offset);
-#pragma unroll
-	for (int i = 0; i < MAX_TAGS && is_tag(ethertype); i++) {
-		if (!holds(f, *offset, TAG_BYTES))
-			return 0;
-		*offset += TAG_BYTES;
-		ethertype = word_before(f, *offset);
-	}
-	return ethertype;
+	if (!is_tag(ethertype))
+		return ethertype;
+	if (!holds(f, header, *offset - ETH_HLEN, ETH_HLEN + TAG_BYTES))
+		return 0;
+	ethertype = header[8];
+	*offset += TAG_BYTES;
+	if (!is_tag(ethertype))
+		return ethertype;
+	if (!holds(f, header, *offset - ETH_HLEN - TAG_BYTES, ETH_HLEN + 2 * TAG_BYTES))
+		return 0;
+	*offset += TAG_BYTES;
+	return header[10];
 }
 
 INLINE bool is_extension(__u32 proto)
@@ -87,41 +101,41 @@ INLINE bool is_extension(__u32 proto)
 
 INLINE struct ip ip4_at(struct frame f, __u64 at)
 {
-	const struct iphdr *header = f.data + at;
+	const struct iphdr *header = place(f, at);
 	struct ip ip = NO_IP;
 	__u64 size;
 
-	if (!holds(f, at, sizeof(*header)) || header->version != 4 || header->ihl < 5)
+	if (!holds(f, header, at, sizeof(*header)) || header->version != 4 || header->ihl < 5)
 		return ip;
 	size = header->ihl * 4;
-	if (!holds(f, at + size, 0))
+	ip.l4 = place(f, at + size);
+	if (!holds(f, ip.l4, at + size, 0))
 		return ip;
 	ip.version = 4;
 	ip.proto = header->protocol;
-	ip.at = at;
-	ip.l4 = header->frag_off & NET16(0x1fff) ? NOWHERE : at + size;
+	ip.header = header;
+	ip.l4_offset = header->frag_off & NET16(0x1fff) ? NOWHERE : at + size;
 	ip.fragment = header->frag_off & NET16(0x3fff);
 	return ip;
 }
 
 INLINE struct ip ip6_at(struct frame f, __u64 at)
 {
-	const struct ipv6hdr *header = f.data + at;
+	const struct ipv6hdr *header = place(f, at);
+	__u64 offset = at + sizeof(*header);
 	struct ip ip = NO_IP;
 
-	if (!holds(f, at, sizeof(*header)) || header->version != 6)
+	if (!holds(f, header, at, sizeof(*header)) || header->version != 6)
 		return ip;
 	ip.version = 6;
-	ip.at = at;
-	ip.l4 = at + sizeof(*header);
+	ip.header = header;
 	ip.proto = header->nexthdr;
 	for (int i = 0; is_extension(ip.proto); i++) {
-		const __u8 *extension = f.data + ip.l4;
+		const __u8 *extension = place(f, offset);
 
-		if (i == MAX_EXTENSIONS || !holds(f, ip.l4, EXTENSION_BYTES)) {
+		if (i == MAX_EXTENSIONS || !holds(f, extension, offset, EXTENSION_BYTES)) {
 			ip.proto = NO_PROTO;
-			ip.l4 = NOWHERE;
-			break;
+			return ip;
 		}
 		if (ip.proto == FRAGMENT) {
 			__u16 parts = *(const __u16 *)(extension + 2);
@@ -129,17 +143,18 @@ INLINE struct ip ip6_at(struct frame f, __u64 at)
 			ip.fragment |= (parts & NET16(0xfff9)) != 0;
 			if (parts & NET16(0xfff8)) {
 				ip.proto = extension[0];
-				ip.l4 = NOWHERE;
-				break;
+				return ip;
 			}
-			ip.l4 += EXTENSION_BYTES;
+			offset += EXTENSION_BYTES;
 		} else if (ip.proto == AUTHENTICATION) {
-			ip.l4 += (extension[1] + 2) * 4;
+			offset += (extension[1] + 2) * 4;
 		} else {
-			ip.l4 += (extension[1] + 1) * 8;
+			offset += (extension[1] + 1) * 8;
 		}
 		ip.proto = extension[0];
 	}
+	ip.l4 = place(f, offset);
+	ip.l4_offset = offset;
 	return ip;
 }
 
@@ -163,7 +178,7 @@ INLINE struct ip ip_of(struct frame f)
 
 INLINE bool has_l4(struct frame f, struct ip ip, __u64 size)
 {
-	return holds(f, ip.l4, size);
+	return holds(f, ip.l4, ip.l4_offset, size);
 }
 
 INLINE bool is_tcp(struct frame f, struct ip ip)
@@ -177,11 +192,37 @@ INLINE bool is_udp(struct frame f, struct ip ip)
 }
 
 /* TCP and UDP headers begin with the two ports. */
-INLINE bool has_port(struct frame f, struct ip ip, __u16 port)
+INLINE bool has_port(struct ip ip, __u16 port)
 {
-	const __u16 *ports = f.data + ip.l4;
+	const __u16 *ports = ip.l4;
 
 	return ports[0] == NET16(port) || ports[1] == NET16(port);
+}
+
+INLINE bool is_icmp(struct frame f, struct ip ip)
+{
+	return ip.proto == (ip.version == 4 ? ICMP : ICMP6) && has_l4(f, ip, ICMP_BYTES);
+}
+
+/* XOR of the 32-bit words of both addresses. */
+INLINE __u32 addresses(struct ip ip)
+{
+	if (ip.version == 4) {
+		const __u32 *both = ip.header + offsetof(struct iphdr, saddr);
+
+		return both[0] ^ both[1];
+	} else {
+		const __u64 *both = ip.header + offsetof(struct ipv6hdr, saddr);
+		__u64 words = both[0] ^ both[1] ^ both[2] ^ both[3];
+
+		return words ^ words >> 32;
+	}
+}
+
+/* Ports count for whole datagrams only, so that the fragments of one stay together. */
+INLINE bool has_ports(struct ip ip)
+{
+	return (ip.proto == TCP || ip.proto == UDP) && !ip.fragment;
 }
 
 #endif

@@ -12,6 +12,9 @@
 #define SEC(name) __attribute__((section(name), used))
 #define INLINE static inline __attribute__((always_inline))
 
+/* The kernel does not take descriptions of variables as clang writes them. */
+#define VARIABLE __attribute__((nodebug))
+
 struct map_def {
 	__u32 type, key_size, value_size, max_entries, map_flags;
 };
@@ -30,7 +33,7 @@ struct record {
 	__u64 counters[COUNTERS];
 };
 
-struct map_def SEC("maps") records = {
+VARIABLE struct map_def SEC("maps") records = {
 	.type = BPF_MAP_TYPE_PERCPU_ARRAY,
 	.key_size = sizeof(__u32),
 	.value_size = sizeof(struct record),
@@ -38,7 +41,7 @@ struct map_def SEC("maps") records = {
 };
 
 /* Which end-points there are, and which one each hash selects. */
-struct {
+VARIABLE struct {
 	__u64 members;
 	__u32 count, turns;
 	__u8 hashed[TABLE_ENTRIES];

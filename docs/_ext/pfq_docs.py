@@ -1,6 +1,8 @@
 """The parts of the manual that come from the source: tables, errors, help texts, and docstrings.
 
 {pfq-primitives}      the language reference, from the table of primitives
+{pfq-constants}       the names of constants
+{pfq-library}         the modules of the library
 {pfq-operators}       the infix operators
 {pfq-errors}          the errors, from their classes
 {pfq-help} COMMAND    what `pfq COMMAND --help` prints
@@ -13,7 +15,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
-from itertools import groupby
 from typing import Any, ClassVar
 
 from docutils import nodes
@@ -23,8 +24,12 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from pfq import layout
+from pfq.codegen.cost import cost
 from pfq.errors import PfqError, ProgramErrors, error_classes
+from pfq.lang.constants import CONSTANTS
+from pfq.lang.explain import library_definition, module, primitive
 from pfq.lang.lexer import KEYWORDS
+from pfq.lang.modules import library_modules
 from pfq.lang.operators import OPERATORS, Operator
 from pfq.lang.prims import PRIMS, Prim
 
@@ -59,23 +64,62 @@ class Primitives(Generated):
         "control": "Control",
         "forward": "Where packets go",
         "steering": "Steering",
-        "state": "Mark, state and counters",
+        "state": "Mark, state, counters and flows",
+        "log": "Reports",
+        "dummy": "For tests",
     }
 
     def text(self) -> str:
-        rows = sorted(PRIMS.values(), key=lambda prim: list(self.FAMILIES).index(prim.family))
-        parts = []
-        for family, prims in groupby(rows, key=lambda prim: prim.family):
-            parts.append(f"## {self.FAMILIES[family]}\n")
-            parts += map(self.entry, prims)
-        return "\n".join(parts)
+        families: dict[str, list[Prim]] = {family: [] for family in self.FAMILIES}
+        for prim in PRIMS.values():
+            families.setdefault(prim.family, []).append(prim)
+        return "\n".join(self.section(family, prims) for family, prims in families.items())
+
+    def section(self, family: str, prims: list[Prim]) -> str:
+        heading = self.FAMILIES.get(family) or family.capitalize()
+        links = ", ".join(f"[{prim.name}](#{slug(prim.name)})" for prim in prims)
+        return "\n".join([f"## {heading}\n", f"{links}\n", *map(self.entry, prims)])
 
     @staticmethod
     def entry(prim: Prim) -> str:
-        aliases = f" Also called {', '.join(f'`{alias}`' for alias in prim.aliases)}." if prim.aliases else ""
+        price = cost(prim)
+        found = primitive(prim, (price.instructions, price.reads))
+        aliases = f" Also called {', '.join(f'`{alias}`' for alias in found['aliases'])}." if found["aliases"] else ""
         return (
-            f"### {prim.name}\n\n`{prim.name} :: {prim.type}`\n\n{prim.doc}{aliases}\n\n```pfq\n{prim.example}\n```\n"
+            f"### {found['name']}\n\n`{found['name']} :: {found['type']}`\n\n{found['meaning']}{aliases}\n\n"
+            f"```pfq\n{found['example']}\n```\n\n"
+            f"Instructions: {found['instructions']}. Reads: {found['reads']}.\n"
         )
+
+
+def slug(name: str) -> str:
+    """The anchor of a heading."""
+    return name.lower()
+
+
+class Constants(Generated):
+    """The flow keys and the truths."""
+
+    def text(self) -> str:
+        rows = ((f"`{name}`", str(kind), f"`{value:#x}`") for name, (kind, value) in CONSTANTS.items())
+        return table(("name", "type", "value"), rows)
+
+
+class Library(Generated):
+    """A section for each module of the library that comes with PFQ."""
+
+    def text(self) -> str:
+        return "\n".join(map(self.section, library_modules()))
+
+    @staticmethod
+    def section(name: str) -> str:
+        found = module(name)
+        definitions = [library_definition(each.split(" :: ")[0]) for each in found["defines"]]
+        rows = (
+            (f"`{each['name']}`", f"`{each['type']}`", f"`{' '.join(each['definition'].partition('=')[2].split())}`")
+            for each in definitions
+        )
+        return f"## Module {name}\n\n{found['meaning']}\n\n{table(('name', 'type', 'definition'), rows)}\n"
 
 
 class Operators(Generated):
@@ -232,6 +276,8 @@ class PfqLexer(RegexLexer):
 def setup(app: Sphinx) -> dict[str, Any]:
     for name, directive in {
         "pfq-primitives": Primitives,
+        "pfq-constants": Constants,
+        "pfq-library": Library,
         "pfq-operators": Operators,
         "pfq-errors": Errors,
         "pfq-help": Help,

@@ -6,6 +6,8 @@ from functools import cache
 
 from hypothesis import strategies as st
 
+from pfq.errors import TooBigError
+from pfq.lang.build import term_of
 from pfq.lang.compile import compile_text
 from pfq.lang.prefixset import PrefixSet
 from pfq.lang.prims import PRIMS, Kind, Prim
@@ -21,7 +23,9 @@ LITERALS: dict[str, st.SearchStrategy[Value]] = {
     "Word8": st.sampled_from((0, 1, 6, 17, 58, 255)),
     "Word16": st.sampled_from((0, 22, 53, 80, 443, 0x0800, 0x8100, 65535)),
     "Word32": st.sampled_from((0, 1, 2, 3, 4, 6, 12, 14, 100, 0xFFFFFFFF)),
-    "Word64": st.sampled_from((0, 1, 8, 16, 20, 24, 40, 64, 255, 443, 0x618, 0x638, 0x1800, 0x1EFF, (1 << 64) - 1)),
+    "Word64": st.sampled_from(
+        (0, 1, 8, 16, 20, 24, 40, 64, 255, 443, 0x618, 0x638, 0x1800, 0x6FF, 0x18FF, (1 << 64) - 1)
+    ),
     "CInt": st.one_of(st.integers(-1, 63), st.sampled_from((1024, 4096))),
     "CIDR": st.sampled_from(PREFIXES).map(Prefix.parse),
     "IPv4": st.sampled_from((0x0A000001, 0x0A000000, 0xC0A80101, 0xFFFFFFFF, 0)),
@@ -44,8 +48,10 @@ def parameters(prim: Prim) -> list[str]:
 
 
 def calls(prim: Prim, depth: int) -> st.SearchStrategy[Call]:
-    """Calls of one primitive with arguments of at most this depth."""
-    arguments = st.tuples(*(values(kind, depth - 1) for kind in parameters(prim)))
+    """Calls of one primitive with arguments of at most this depth; many programs as arguments are less deep each."""
+    functions = sum(higher(kind) for kind in parameters(prim))
+    inner = depth - max(1, functions.bit_length())
+    arguments = st.tuples(*(values(kind, inner) for kind in parameters(prim)))
     check = prim.check
     if check is not None:
         arguments = arguments.filter(lambda args: check(*args) is None)
@@ -68,23 +74,42 @@ def values(kind: str, depth: int) -> st.SearchStrategy[Value]:
 
 @cache
 def any_call(kind: Kind, depth: int) -> st.SearchStrategy[Call]:
-    rows = [prim for prim in PRIMS.values() if prim.kind is kind and (depth > 0 or not higher_order(prim))]
-    return st.one_of([calls(prim, depth) for prim in rows])
+    """Half of them take programs as arguments, as long as there is depth left."""
+    rows = [prim for prim in PRIMS.values() if prim.kind is kind and prim.name != "unit"]
+    flat = [prim for prim in rows if not any(map(higher, parameters(prim)))]
+    nested = [prim for prim in rows if prim not in flat]
+    if depth <= 0 or not nested:
+        return st.sampled_from(flat).flatmap(lambda prim: calls(prim, 0))
+    return (
+        st.booleans()
+        .flatmap(lambda deep: st.sampled_from(nested if deep else flat))
+        .flatmap(lambda prim: calls(prim, depth))
+    )
 
 
-def higher_order(prim: Prim) -> bool:
-    return any(parameter.startswith("(") for parameter in parameters(prim))
+def higher(kind: str) -> bool:
+    """The parameter is itself a program."""
+    return kind.startswith("(")
 
 
 @cache
 def chains(depth: int, longest: int) -> st.SearchStrategy[Chain]:
     """Chains of at most `longest` calls. `unit` is the empty chain."""
-    actions = any_call(Kind.ACTION, depth).filter(lambda call: call.prim.name != "unit")
-    return st.lists(actions, max_size=longest).map(lambda found: Chain(tuple(found)))
+    found = st.lists(any_call(Kind.ACTION, depth), min_size=1 if depth > 0 else 0, max_size=longest)
+    return found.map(lambda calls: Chain(tuple(calls)))
 
 
-programs = st.integers(1, 4).flatmap(lambda depth: chains(depth, 4)).map(Program)
-"""Whole programs, one to four levels deep."""
+def fits(program: Program) -> bool:
+    """The program keeps within the limits that the front end sets."""
+    try:
+        term_of(program.main)
+    except TooBigError:
+        return False
+    return True
+
+
+programs = st.integers(1, 6).flatmap(lambda depth: chains(depth, 4)).map(Program).filter(fits)
+"""Whole programs, one to six levels deep."""
 
 
 def example_program(prim: Prim, draw_from: st.DataObject) -> Program:

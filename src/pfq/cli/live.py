@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pfq.cli.decode import Decoder, Style
@@ -38,11 +39,10 @@ def follow(capture: Capture, settings: Settings) -> None:
             session.run(orders)
     finally:
         capture.stop()
-        tell()
-        try:
-            sink.close(capture.statistics())
-        finally:
-            report()
+        with ExitStack() as last:
+            last.callback(report)
+            last.callback(lambda: sink.close(capture.statistics()))
+            tell()
 
 
 def make_sink(capture: Capture, settings: Settings) -> Sink:

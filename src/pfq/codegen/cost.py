@@ -53,7 +53,7 @@ def kept() -> dict[str, Cost]:
 def measured(prim: Prim) -> Cost:
     """The cost, by compiling."""
     count, facts, remembers = _compiled(Program(_alone(prim)))
-    words = [name for name in _READS if name in set(_names(facts))]
+    words: list[str] = [name for name in _READS if name in set(_names(facts))]
     if remembers:
         words.append("memory of its own")
     return Cost(count - _compiled(Program(Chain()))[0], ", ".join(words) or "nothing")

@@ -213,6 +213,8 @@ class _DeviceCompiler:
         for index in range(len(self.device.groups)):
             self._group(index, at_decide, facts, memory, cpu, self._tell(hook, code.ctx))
         at_decide.branch(finish)
+        if self.forwards or self.plan.sites or self.device.trial:
+            start_packet(builder, scratch)
         if facts.slots:
             code.prepare()
             window = KernelWindow(code, scratch, self.device.trial)
@@ -239,7 +241,6 @@ class _DeviceCompiler:
             k.store(I32(0), scratch, layouts.MARK)
             k.store(I32(0), scratch, layouts.PASSED_UP)
             k.store(I64(0), scratch, layouts.SELECTED)
-            start_packet(b, scratch)
         k.add(mine, layouts.ARRIVED)
         start_action(b, scratch)
         around = Surroundings(

@@ -38,7 +38,7 @@ class Keeping(Questions):
         return self._region(self.plan.region(power_of_two(size)), power_of_two(size))
 
     def shared_under(self, key: Hashable, size: int) -> Region:
-        return self._region(self.plan.keyed(key, power_of_two(size)), power_of_two(size))
+        return self._region(self.plan.keyed((self.around.place, key), power_of_two(size)), power_of_two(size))
 
     def per_cpu(self, size: int) -> Region:
         rows = self._field(self.around.data, self.plan.region(LINE * self.plan.rows))

@@ -303,7 +303,7 @@ def for_unknown_name(name: Name, known: Collection[str], want: Type | None) -> s
         return f"write `{name.full.lower()}`"
     near = [other for other in known if abs(len(other) - len(name.full)) <= NEAR_LENGTH]
     swapped = next((other for other in near if sorted(other) == sorted(name.full)), None)
-    hint = did_you_mean(name.full, near[:MOST_NAMES]) or (f"did you mean `{swapped}`?" if swapped else None)
+    hint = f"did you mean `{swapped}`?" if swapped else did_you_mean(name.full, near[:MOST_NAMES])
     if hint is None and want is not None and _is_text(want):
         return f'text stands in double quotes: "{name.full}"'
     return hint

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import struct
 import threading
 import time
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 from support.captures import FakeCapture, MakeCapture, Run
 from support.packets import ether, ip4, ip6, tcp, udp
 
+from pfq.engine.events import ProgramEvent
 from pfq.errors import DeviceGoneError, NoPrivilegeError
 from pfq.files import read_frames
+from pfq.lang.action import Action, EventKind
 from pfq.lang.show import show
 
 UDP = ether(0x0800, ip4(17, udp()))
@@ -150,9 +153,80 @@ def test_json(run: Run, fake_capture: MakeCapture) -> None:
     }  # fmt: skip
     assert end == {
         "type": "end", "captured": 1, "arrived": 1, "filtered": 0, "dropped": 0, "selected": 1, "nobody": 0, "lost": 0,
+        "forwarded": 0, "unsent": 0, "to_linux": 0, "events_missed": 0,
         "endpoints": [{"selected": 1, "delivered": 1, "lost": 0, "read": 1, "waiting": 0}],
     }  # fmt: skip
     assert done.stderr == ""
+
+
+def message(text: str, ts_ns: int = TEN_O_CLOCK) -> ProgramEvent:
+    return ProgramEvent(EventKind.MESSAGE, text, ts_ns, len(UDP), UDP, 12, Action())
+
+
+def test_events_are_talk(run: Run, fake_capture: MakeCapture, tmp_path: Path) -> None:
+    """On stderr as they come, with the time in the form of the packets' own; standard output is for packets."""
+    for options, said in (([], "10:00:00.000000 "), (["-t"], ""), (["-w", str(tmp_path / "out")], "10:00:00.000000 ")):
+        fake = fake_capture()
+        fake.publish(UDP)
+        fake.told = [message("ping")]
+        done = run("capture", "-i", "v1", "-c", "1", *options)
+        assert done.stderr.splitlines()[2:4] == [f"{said}[program] ping", "1 packet captured"]
+        assert "ping" not in done.stdout
+
+
+def test_events_as_json(run: Run, fake_capture: MakeCapture) -> None:
+    fake = fake_capture()
+    fake.publish(UDP)
+    fake.told = [message("ping", ts_ns=5)]
+    done = run("capture", "-i", "v1", "-c", "1", "--json")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [record["type"] for record in records] == ["start", "event", "packet", "end"]
+    assert (records[1]["kind"], records[1]["text"], records[1]["ts_ns"]) == ("message", "ping", 5)
+    assert done.stderr == ""
+
+
+def test_events_beside_packets_on_standard_output(run: Run, fake_capture: MakeCapture) -> None:
+    """`-w -` takes standard output, so even JSON goes to stderr."""
+    fake = fake_capture()
+    fake.publish(UDP)
+    fake.told = [message("ping")]
+    done = run("capture", "-i", "v1", "-c", "1", "--json", "-w", "-")
+    assert [json.loads(line)["type"] for line in done.stderr.splitlines()] == ["start", "event", "end"]
+
+
+def test_events_of_the_last_moment_are_shown(run: Run, fake_capture: MakeCapture) -> None:
+    fake = fake_capture()
+    fake.on_stop = lambda: fake.told.append(message("the end"))
+    fake.missed = 3
+    done = run("capture", "-i", "v1", "--duration", "0.05")
+    assert "[program] the end\n0 packets captured\n" in done.stderr
+    assert done.stderr.endswith("  3 not shown: events of the program beyond 100 a second\n")
+
+
+def test_the_file_is_finished_when_nobody_reads_the_talk(
+    run: Run, fake_capture: MakeCapture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event that cannot be printed does not cost the end of the capture file."""
+    path = tmp_path / "out.pcapng"
+    fake = fake_capture()
+    fake.publish(UDP)
+
+    def events() -> list[ProgramEvent]:
+        if fake.stops:
+            raise BrokenPipeError(32, "Broken pipe")
+        return []
+
+    monkeypatch.setattr(fake, "events", events)
+    run("capture", "-i", "v1", "-c", "1", "-w", str(path))
+    assert [frame.data for frame in read_frames(path)] == [UDP]
+    assert has_statistics(path)
+
+
+def has_statistics(path: Path) -> bool:
+    """Whether a pcapng file ends with a block of interface statistics, type 5."""
+    data = path.read_bytes()
+    (size,) = struct.unpack("<I", data[-4:])
+    return struct.unpack_from("<I", data, len(data) - size) == (5,)
 
 
 def test_file(run: Run, fake_capture: MakeCapture, tmp_path: Path) -> None:

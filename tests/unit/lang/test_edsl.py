@@ -62,6 +62,14 @@ def test_every_primitive_is_a_name_of_the_module() -> None:
     assert {"ip", "steer_flow", "compile_text"} < set(dir(pfq.lang))
 
 
+def test_import_of_everything() -> None:
+    names: dict[str, object] = {}
+    exec("from pfq.lang import *", names)
+    assert set(PRIMS.names()) - {"and", "or", "not", "filter"} <= set(names)
+    assert {"and_", "or_", "not_", "filter_", "keep", "key_5tuple", "compile_text", "Program"} <= set(names)
+    assert str(names["filter_"](names["is_tcp"])) == "filter is_tcp"  # type: ignore[operator]
+
+
 def test_no_primitive_hides_a_module_of_the_package() -> None:
     assert not set(PRIMS.names()) & pfq.lang._submodules()
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+from unittest.mock import patch
 
-from hypothesis import example, given
+import pytest
+from click.testing import CliRunner
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from support.canonical import programs
 
+from pfq.cli import commands
 from pfq.errors import ProgramError, ProgramErrors
+from pfq.lang.build import parameter_types
 from pfq.lang.compile import compile_text
 from pfq.lang.jsonform import from_json, to_json
+from pfq.lang.operators import LOGIC
 from pfq.lang.prims import PRIMS
+from pfq.lang.program import Call, Chain, Program, Value
 from pfq.lang.show import show
+from pfq.lang.types import ACTION, PREDICATE, PROPERTY, STRING, Type
 
 VOCABULARY = r"""
 ip is_tcp port has_port 80 addr 10.0.0.0/8 ::1 "10.0.0.1" when unless filter not and or ip_ttl any_bit mark f
@@ -55,6 +64,57 @@ def test_V4_mutated_programs(program: object, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(text)))
     until = data.draw(st.integers(at, min(len(text), at + 6)))
     compile_or_refuse(text[:at] + data.draw(soups) + text[until:])
+
+
+def atom(name: str) -> Call:
+    return Call(PRIMS[name])
+
+
+WRONG: dict[Type, tuple[Value, ...]] = {
+    ACTION: (atom("is_tcp"), atom("ip_ttl"), 5, "text"),
+    PREDICATE: (Chain((atom("drop"),)), Chain(), atom("ip_ttl"), 5, "text"),
+    PROPERTY: (Chain((atom("drop"),)), atom("is_tcp"), 5, "text"),
+    STRING: (5, atom("is_tcp"), Chain()),
+}
+NO_VALUE: tuple[Value, ...] = (atom("is_tcp"), atom("ip_ttl"), Chain())
+
+
+def wrong_arguments(call: Call) -> list[tuple[Call, Call]]:
+    """The call, and it with one argument of another type."""
+    found = []
+    for at, kind in enumerate(parameter_types(call.prim)):
+        # the core text leaves out what cannot stand between `.&&.` and its like
+        values = (atom("ip_ttl"),) if call.prim.name in LOGIC else WRONG.get(kind, NO_VALUE)
+        found += [(call, Call(call.prim, (*call.args[:at], value, *call.args[at + 1 :]))) for value in values]
+    return found
+
+
+def replaced(value: Value, old: Call, new: Call) -> Value:
+    match value:
+        case Call() if value is old:
+            return new
+        case Call(prim, args):
+            return Call(prim, tuple(replaced(arg, old, new) for arg in args))
+        case Chain(calls):
+            return Chain(tuple(replaced(call, old, new) for call in calls))  # type: ignore[misc]
+    return value
+
+
+@given(program=programs(PRIMS), data=st.data())
+def test_V4_ill_typed_programs_are_refused_by_the_checker(program: Program, data: st.DataObject) -> None:
+    """One argument has a wrong type: refused, before any code is made, and told as an error of the program."""
+    mutants = [mutant for call in program.calls() for mutant in wrong_arguments(call)]
+    assume(mutants)
+    main = replaced(program.main, *data.draw(st.sampled_from(mutants)))
+    assert isinstance(main, Chain)
+    text = show(main)
+    with pytest.raises(ProgramError):
+        compile_text(text)
+    with patch("pfq.cli.compile.emit_form", side_effect=AssertionError):
+        done = CliRunner().invoke(commands, ["compile", "--emit", "bpf", "-o", os.devnull], input=text)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "error[PFQ1" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 JSON = st.recursive(

@@ -22,7 +22,7 @@ def closing_lines(captured: int, statistics: CaptureStatistics, events_missed: i
         if number:
             yield f"  {number} {why}"
     if events_missed:
-        yield f"  {events_missed} events of the program were not shown: there were more than 100 a second"
+        yield f"  {events_missed} not shown: events of the program beyond 100 a second"
 
 
 def counted(number: int, what: str) -> str:
@@ -41,8 +41,8 @@ def reasons(captured: int, statistics: CaptureStatistics) -> Iterator[tuple[int,
         of = f" of end-point {i}" if len(statistics.endpoints) > 1 else ""
         yield endpoint.lost, f"dropped by kernel: a ring{of} was full, its reader was too slow"
         yield endpoint.waiting, f"not captured: still in the rings{of} at the end"
-    yield group.forwarded - group.unsent, "copies were sent on other devices"
-    yield group.unsent, "copies for other devices could not be sent"
+    yield group.forwarded - group.unsent, "sent on other devices, as the program says"
+    yield group.unsent, "not sent on other devices: the kernel refused"
     read = sum(endpoint.read for endpoint in statistics.endpoints)
     yield read - captured, "not captured: read, but the output ended"
 

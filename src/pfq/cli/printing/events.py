@@ -58,6 +58,8 @@ class EventRecords:
             "data": event.data.hex(),
             "ifindex": event.ifindex,
             "fanout": action.fanout.name.lower(),
+            "hash": action.hash,
+            "hash2": action.hash2,
             "classes": action.classes,
             "mark": action.mark,
             "state": action.state,

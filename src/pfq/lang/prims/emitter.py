@@ -140,7 +140,7 @@ class Emitter(Protocol):
         """Memory of all CPUs together, 0 at first; each place that asks gets its own."""
 
     def shared_under(self, key: object, size: int) -> Memory:
-        """The same, but whoever asks with an equal key gets the same memory."""
+        """The same, but whoever asks with an equal key in the same group gets the same memory."""
 
     def per_cpu(self, size: int) -> Memory:
         """Memory of at most 64 bytes that each CPU has for itself, 0 at first."""

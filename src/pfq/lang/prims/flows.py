@@ -159,8 +159,9 @@ def lower_get(e: Emitter, key: int, size: int, timeout: int) -> tuple[Code, Code
 
 
 def lower_update(e: Emitter, table: Table, change: Callable[[Memory, Code], None], first: int) -> None:
-    """
-    change  changes the number at an offset
+    """Changes the number of the packet's flow.
+
+    change  does it where the number is
     first   the number of a new flow
     """
     present, found = lower_values(e, table.key, WHOLE_FIELDS)

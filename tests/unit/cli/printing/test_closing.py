@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pfq.cli.printing.closing import closing_lines, closing_record
 from pfq.engine.statistics import CaptureStatistics, EndpointStatistics, GroupStatistics
 
@@ -36,8 +38,8 @@ def test_every_reason() -> None:
 
 
 def test_record() -> None:
-    group = GroupStatistics(arrived=4, filtered=1, dropped=1, selected=2, nobody=0, counters=(0,) * 64)
-    assert closing_record(1, CaptureStatistics((group,), (endpoint(1, 1, 1),))) == {
+    group = replace(NOTHING, arrived=4, filtered=1, dropped=1, selected=2, forwarded=3, unsent=2, to_linux=1)
+    assert closing_record(1, CaptureStatistics((group,), (endpoint(1, 1, 1),)), events_missed=5) == {
         "type": "end",
         "captured": 1,
         "arrived": 4,
@@ -45,7 +47,11 @@ def test_record() -> None:
         "dropped": 1,
         "selected": 2,
         "nobody": 0,
+        "forwarded": 3,
+        "unsent": 2,
+        "to_linux": 1,
         "lost": 1,
+        "events_missed": 5,
         "endpoints": [{"selected": 2, "delivered": 1, "lost": 1, "read": 1, "waiting": 0}],
     }
 
@@ -54,3 +60,24 @@ def test_copies_to_several_endpoints_are_explained() -> None:
     group = GroupStatistics(arrived=10, filtered=0, dropped=0, selected=10, nobody=0, counters=(0,) * 64)
     lines = list(closing_lines(19, CaptureStatistics((group,), (endpoint(10, 0, 10), endpoint(9, 1, 9)))))
     assert "  20 copies for end-points were made of 10 packets" in lines
+
+
+def test_copies_for_other_devices() -> None:
+    """Those that the kernel refused are not among those sent."""
+    group = replace(NOTHING, arrived=10, selected=10, forwarded=30, unsent=4)
+    lines = list(closing_lines(10, CaptureStatistics((group,), (endpoint(10, 0, 10),))))
+    assert lines[3:] == [
+        "  26 sent on other devices, as the program says",
+        "  4 not sent on other devices: the kernel refused",
+    ]
+
+
+def test_when_no_copy_could_be_sent() -> None:
+    group = replace(NOTHING, arrived=4, selected=4, forwarded=4, unsent=4)
+    lines = list(closing_lines(4, CaptureStatistics((group,), (endpoint(4, 0, 4),))))
+    assert lines[3:] == ["  4 not sent on other devices: the kernel refused"]
+
+
+def test_events_that_were_not_shown() -> None:
+    lines = list(closing_lines(0, CaptureStatistics((NOTHING,), (endpoint(0, 0, 0),)), events_missed=7))
+    assert lines[3:] == ["  7 not shown: events of the program beyond 100 a second"]

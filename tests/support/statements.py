@@ -1,0 +1,208 @@
+"""What the tests of the statements about behaviour stand on: one decision in all meanings, and real deliveries."""
+
+from __future__ import annotations
+
+import platform
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from ipaddress import ip_address
+
+from root.capture.harness import Packet, packets, send
+from root.network import Pair, Sender, eventually
+
+from pfq.codegen.device import Device, Group
+from pfq.codegen.memory import RingShape
+from pfq.codegen.spec import Hook
+from pfq.engine.capture import STORES_IN_ORDER
+from pfq.engine.datapath import DataPath
+from pfq.engine.endpoint import Endpoint
+from pfq.engine.hooks import XDP_NATIVE, Way
+from pfq.engine.statistics import GroupStatistics
+from pfq.engine.steering import Member
+from pfq.kernel.maps import possible_cpus
+from pfq.kernel.programs import wait_for_running_programs
+from pfq.lang import to_program
+from pfq.lang.action import CONTROL_CLASS, Action, Fanout
+from pfq.lang.interp import World
+from pfq.lang.program import Program
+from support.backends import WORLD, Backends, KernelProgram, in_kernel
+from support.frames import ip4, ip6, tcp, udp
+
+# frames
+
+MAC_A, MAC_B = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
+ICMP, TCP, UDP, GRE = 1, 6, 17, 47
+IP4, IP6, ARP = 0x0800, 0x86DD, 0x0806
+LIMITED_BROADCAST = "255.255.255.255"
+A, B = "10.0.0.1", "10.0.0.2"
+
+
+def ether(kind: int, payload: bytes, *, dst: bytes = MAC_B, src: bytes = MAC_A, tags: Sequence[int] = ()) -> bytes:
+    """A frame; `tags` are the control words of 802.1Q tags, outermost first."""
+    tagged = b"".join(b"\x81\0" + tag.to_bytes(2, "big") for tag in tags)
+    return dst + src + tagged + kind.to_bytes(2, "big") + payload
+
+
+def packet(src: str, dst: str, proto: int, payload: bytes, **header: object) -> bytes:
+    """An IP packet between two addresses of one version."""
+    source, destination = ip_address(src), ip_address(dst)
+    build = ip4 if source.version == 4 else ip6
+    return build(payload, proto, source.packed, destination.packed, **header)  # type: ignore[arg-type]
+
+
+def frame(src: str, dst: str, proto: int, payload: bytes, **header: object) -> bytes:
+    return ether(IP4 if ip_address(src).version == 4 else IP6, packet(src, dst, proto, payload, **header))
+
+
+def tcp_frame(src: str = A, dst: str = B, ports: tuple[int, int] = (1024, 80), note: int = 0) -> bytes:
+    """A TCP segment; `note` is its payload and makes it differ from others of its flow."""
+    return frame(src, dst, TCP, tcp(*ports, payload=note.to_bytes(4, "big")))
+
+
+def udp_frame(src: str = A, dst: str = B, ports: tuple[int, int] = (1024, 53), note: int = 0) -> bytes:
+    return frame(src, dst, UDP, udp(*ports, payload=note.to_bytes(4, "big")))
+
+
+def icmp_frame(src: str = A, dst: str = B, kind: int = 8, note: int = 0) -> bytes:
+    return frame(src, dst, ICMP, bytes([kind, 0, 0, 0]) + note.to_bytes(4, "big"))
+
+
+def arp_frame(note: int = 0, *, dst: bytes = MAC_B, src: bytes = MAC_A) -> bytes:
+    return ether(ARP, note.to_bytes(28, "big"), dst=dst, src=src)
+
+
+# decisions
+
+
+class Meanings:
+    """The action of programs for frames, on which interpreter, native code and eBPF at XDP and TC agree."""
+
+    def __init__(self, undo: ExitStack) -> None:
+        self._undo = undo
+        self._known: dict[str | Program, tuple[Backends, KernelProgram]] = {}
+
+    def __call__(self, source: str | Program, frame: bytes, world: World = WORLD) -> Action:
+        """A program keeps its memory from one call to the next. TC is not asked about frames it does not accept."""
+        if source not in self._known:
+            program = to_program(source)
+            at_xdp, at_tc = (self._undo.enter_context(in_kernel(program, hook)) for hook in (Hook.XDP, Hook.TC_INGRESS))
+            self._known[source] = Backends(program, at_xdp), at_tc
+        backends, at_tc = self._known[source]
+        action = backends.compare(frame, world)
+        if at_tc.accepts(frame):
+            assert at_tc.decide(frame, world=world) == action
+        return action
+
+    def passes(self, text: str, frame: bytes, world: World = WORLD) -> bool:
+        return self(text, frame, world).fanout is not Fanout.DROP
+
+    def holding(self, frame: bytes, *predicates: str, world: World = WORLD) -> set[str]:
+        """Which of at most 64 predicates hold."""
+        text = " >-> ".join(f"when ({predicate}) (inc {n})" for n, predicate in enumerate(predicates))
+        return {predicates[n] for n in self(text, frame, world).counters}
+
+    def passing(self, frame: bytes, *filters: str, world: World = WORLD) -> set[str]:
+        """Which of at most 64 actions, none of which counts, pass the frame."""
+        text = " >-> ".join(f"par ({each} >-> inc {n}) unit" for n, each in enumerate(filters))
+        return {filters[n] for n in self(text, frame, world).counters}
+
+
+# deliveries
+
+RINGS = RingShape(slots=4096, slot_bytes=256, snaplen=224)
+CONTROL = 1 << CONTROL_CLASS
+
+
+class Groups:
+    """Groups of one device with their members.
+
+    path       the data path, with `set_members` to change who is in a group
+    endpoints  all that are in some group, by number
+    """
+
+    def __init__(self, path: DataPath, endpoints: Mapping[int, Endpoint], sender: Sender) -> None:
+        self.path = path
+        self.endpoints = endpoints
+        self._sender = sender
+
+    @property
+    def statistics(self) -> tuple[GroupStatistics, ...]:
+        return self.path.statistics()
+
+    def deliver(self, frames: Sequence[bytes]) -> dict[int, list[Packet]]:
+        """Sends frames; what each end-point gets of them."""
+        wanted = self.statistics[0].arrived + send(self._sender, frames)
+        eventually(lambda: self.statistics[0].arrived >= wanted, 5.0)
+        assert self.statistics[0].arrived == wanted
+        wait_for_running_programs()
+        return {number: received(endpoint) for number, endpoint in self.endpoints.items()}
+
+    def who(self, frames: Sequence[bytes]) -> list[tuple[int, ...]]:
+        """For each of some different frames the end-points that get it, each as often as it gets it."""
+        assert len(set(frames)) == len(frames)
+        places = defaultdict(list)
+        for number, got in self.deliver(frames).items():
+            for each in got:
+                places[each.data].append(number)
+        assert places.keys() <= set(frames), "every byte is as it was sent"
+        return [tuple(places[frame]) for frame in frames]
+
+
+def received(endpoint: Endpoint) -> list[Packet]:
+    """What waits for an end-point."""
+    return packets(iter(lambda: endpoint.reader.read(timeout=0), None))  # type: ignore[arg-type]
+
+
+def everyone(count: int) -> list[Member]:
+    """End-points 0, 1, 2, … with weight 1, in class 0."""
+    return [Member(number) for number in range(count)]
+
+
+@contextmanager
+def loaded(
+    pair: Pair,
+    programs: str | Mapping[int, str],
+    members: Sequence[Member] | Mapping[int, Sequence[Member]],
+    way: Way = XDP_NATIVE,
+    inline: bool = False,
+) -> Iterator[Groups]:
+    """Groups that are ready, but not attached to any device.
+
+    programs  by the number of the group; a text is that of group 0
+    members   by the number of the group; a list is that of every group
+    """
+    texts = {0: programs} if isinstance(programs, str) else programs
+    joined = members if isinstance(members, Mapping) else dict.fromkeys(texts, members)
+    numbers = {member.endpoint for group in joined.values() for member in group}
+    spec = Device(
+        hook=way.hook,
+        groups=tuple(Group(number, to_program(text)) for number, text in sorted(texts.items())),
+        cpus=possible_cpus(),
+        rings=RINGS,
+        inline=inline,
+        ordered=platform.machine() in STORES_IN_ORDER,
+    )
+    with ExitStack() as undo:
+        endpoints = {number: Endpoint(number, RINGS, possible_cpus()) for number in sorted(numbers)}
+        for endpoint in endpoints.values():
+            undo.callback(endpoint.close)
+        path = DataPath(spec, list(endpoints.values()))
+        undo.callback(path.close)
+        for group, list_of_members in joined.items():
+            path.set_members(group, list_of_members)
+        yield Groups(path, endpoints, undo.enter_context(pair.sender()))
+
+
+@contextmanager
+def bound(
+    pair: Pair,
+    programs: str | Mapping[int, str],
+    members: Sequence[Member] | Mapping[int, Sequence[Member]],
+    way: Way = XDP_NATIVE,
+    inline: bool = False,
+) -> Iterator[Groups]:
+    """Groups that get what arrives at `dev_b`."""
+    with loaded(pair, programs, members, way, inline) as groups:
+        pair.b.call(groups.path.attach, [way], pair.ifindex_b)
+        yield groups
