@@ -23,12 +23,13 @@ INLINE bool belongs(__u32 address)
 SEC("xdp") int program(struct xdp_md *ctx)
 {
 	struct record *record = start();
-	struct frame f = frame_of(ctx);
+	struct frame f;
 	const struct iphdr *header;
 	struct ip ip;
 
 	if (!record)
 		return XDP_PASS;
+	f = frame_of(ctx, record);
 	ip = ip_of(f);
 	if (ip.version != 4)
 		return drop(record);

@@ -24,11 +24,12 @@ INLINE bool has_addr(struct ip ip)
 SEC("xdp") int program(struct xdp_md *ctx)
 {
 	struct record *record = start();
-	struct frame f = frame_of(ctx);
+	struct frame f;
 	struct ip ip;
 
 	if (!record)
 		return XDP_PASS;
+	f = frame_of(ctx, record);
 	ip = ip_of(f);
 	if ((!is_tcp(f, ip) && !is_udp(f, ip)) || hops(ip) <= 1)
 		return drop(record);

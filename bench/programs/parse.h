@@ -20,8 +20,10 @@ enum { HOP_BY_HOP = 0, ROUTING = 43, FRAGMENT = 44, AUTHENTICATION = 51, DESTINA
 
 #define NET16(x) ((__u16)((x) >> 8 | (x) << 8))
 
+/* The bytes of a frame, and a place for numbers on their way through memory. */
 struct frame {
 	const void *data, *end;
+	volatile __u64 *spare;
 };
 
 /* An IP header and what follows it.
@@ -41,25 +43,36 @@ enum { NOWHERE = HEADER_WINDOW + 1 };
 
 #define NO_IP ((struct ip){ .l4_offset = NOWHERE, .proto = NO_PROTO })
 
-INLINE struct frame frame_of(const struct xdp_md *ctx)
+INLINE struct frame frame_of(const struct xdp_md *ctx, struct record *record)
 {
-	return (struct frame){ (const void *)(long)ctx->data, (const void *)(long)ctx->data_end };
+	return (struct frame){ (const void *)(long)ctx->data, (const void *)(long)ctx->data_end, &record->spare };
 }
 
-/* The place of an offset. The compiler must not compute it again: the verifier knows only of this pointer
- * how far it may be read. */
-INLINE const void *place(struct frame f, __u64 offset)
+/* The same number, of which the verifier no longer knows where it comes from: so that it goes on once, not
+ * once for each way here. */
+INLINE __u64 forget(struct frame f, __u64 number)
 {
-	const void *start = f.data + offset;
-
-	asm volatile("" : "+r"(start));
-	return start;
+	*f.spare = number;
+	return *f.spare;
 }
 
-/* Whether so many bytes at an offset are there. */
+/* Whether so many bytes at an offset are there; `start` points to the offset. */
 INLINE bool holds(struct frame f, const void *start, __u64 offset, __u64 size)
 {
 	return offset <= HEADER_WINDOW - size && start + size <= f.end;
+}
+
+/* The place of so many bytes at an offset, or null when they are not all there. The compiler must not
+ * compute it again: the verifier knows only of this pointer how far it may be read. */
+INLINE const void *reach(struct frame f, __u64 offset, __u64 size)
+{
+	const void *start;
+
+	if (offset > HEADER_WINDOW - size)
+		return 0;
+	start = f.data + offset;
+	asm volatile("" : "+r"(start));
+	return start + size <= f.end ? start : 0;
 }
 
 INLINE bool is_tag(__u16 ethertype)
@@ -72,24 +85,22 @@ INLINE bool is_tag(__u16 ethertype)
  * byte by byte. */
 INLINE __u16 ethertype_at(struct frame f, __u64 *offset)
 {
-	const __u16 *header = place(f, *offset);
-	__u16 ethertype;
+	__u64 at = *offset;
+	const __u16 *header = reach(f, at, ETH_HLEN);
 
-	if (!holds(f, header, *offset, ETH_HLEN))
+	if (!header)
 		return 0;
-	ethertype = header[6];
-	*offset += ETH_HLEN;
-	if (!is_tag(ethertype))
-		return ethertype;
-	if (!holds(f, header, *offset - ETH_HLEN, ETH_HLEN + TAG_BYTES))
+	*offset = at + ETH_HLEN;
+	if (!is_tag(header[6]))
+		return header[6];
+	if (!holds(f, header, at, ETH_HLEN + TAG_BYTES))
 		return 0;
-	ethertype = header[8];
-	*offset += TAG_BYTES;
-	if (!is_tag(ethertype))
-		return ethertype;
-	if (!holds(f, header, *offset - ETH_HLEN - TAG_BYTES, ETH_HLEN + 2 * TAG_BYTES))
+	*offset = at + ETH_HLEN + TAG_BYTES;
+	if (!is_tag(header[8]))
+		return header[8];
+	if (!holds(f, header, at, ETH_HLEN + 2 * TAG_BYTES))
 		return 0;
-	*offset += TAG_BYTES;
+	*offset = at + ETH_HLEN + 2 * TAG_BYTES;
 	return header[10];
 }
 
@@ -101,15 +112,15 @@ INLINE bool is_extension(__u32 proto)
 
 INLINE struct ip ip4_at(struct frame f, __u64 at)
 {
-	const struct iphdr *header = place(f, at);
+	const struct iphdr *header = reach(f, at, sizeof(*header));
 	struct ip ip = NO_IP;
 	__u64 size;
 
-	if (!holds(f, header, at, sizeof(*header)) || header->version != 4 || header->ihl < 5)
+	if (!header || header->version != 4 || header->ihl < 5)
 		return ip;
 	size = header->ihl * 4;
-	ip.l4 = place(f, at + size);
-	if (!holds(f, ip.l4, at + size, 0))
+	ip.l4 = reach(f, at + size, 0);
+	if (!ip.l4)
 		return ip;
 	ip.version = 4;
 	ip.proto = header->protocol;
@@ -121,19 +132,19 @@ INLINE struct ip ip4_at(struct frame f, __u64 at)
 
 INLINE struct ip ip6_at(struct frame f, __u64 at)
 {
-	const struct ipv6hdr *header = place(f, at);
+	const struct ipv6hdr *header = reach(f, at, sizeof(*header));
 	__u64 offset = at + sizeof(*header);
 	struct ip ip = NO_IP;
 
-	if (!holds(f, header, at, sizeof(*header)) || header->version != 6)
+	if (!header || header->version != 6)
 		return ip;
 	ip.version = 6;
 	ip.header = header;
 	ip.proto = header->nexthdr;
 	for (int i = 0; is_extension(ip.proto); i++) {
-		const __u8 *extension = place(f, offset);
+		const __u8 *extension = reach(f, offset, EXTENSION_BYTES);
 
-		if (i == MAX_EXTENSIONS || !holds(f, extension, offset, EXTENSION_BYTES)) {
+		if (i == MAX_EXTENSIONS || !extension) {
 			ip.proto = NO_PROTO;
 			return ip;
 		}
@@ -153,8 +164,8 @@ INLINE struct ip ip6_at(struct frame f, __u64 at)
 		}
 		ip.proto = extension[0];
 	}
-	ip.l4 = place(f, offset);
-	ip.l4_offset = offset;
+	ip.l4 = reach(f, offset, 0);
+	ip.l4_offset = ip.l4 ? offset : NOWHERE;
 	return ip;
 }
 

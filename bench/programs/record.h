@@ -30,6 +30,7 @@ struct record {
 	__u32 fanout, hash, hash2, mark, state, kernel;
 	__u64 selected;
 	__u64 arrived, dropped, selections, nobody;
+	__u64 spare;
 	__u64 counters[COUNTERS];
 };
 

@@ -5,7 +5,10 @@
 SEC("xdp") int program(struct xdp_md *ctx)
 {
 	struct record *record = start();
-	struct frame f = frame_of(ctx);
+	struct frame f;
 
-	return record ? steer_flow(record, f, ip_of(f), 0) : XDP_PASS;
+	if (!record)
+		return XDP_PASS;
+	f = frame_of(ctx, record);
+	return steer_flow(record, f, ip_of(f), 0);
 }

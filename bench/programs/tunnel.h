@@ -23,10 +23,10 @@ INLINE bool is_known(__u16 kind)
 
 INLINE __u16 inside_gre(struct frame f, __u64 *at)
 {
-	const __u16 *header = place(f, *at);
+	const __u16 *header = reach(f, *at, GRE_BYTES);
 	__u16 flags, kind;
 
-	if (!holds(f, header, *at, GRE_BYTES))
+	if (!header)
 		return 0;
 	flags = header[0];
 	kind = header[1];
@@ -41,9 +41,9 @@ INLINE __u16 inside_gre(struct frame f, __u64 *at)
 
 INLINE __u16 inside_vxlan(struct frame f, __u64 *at)
 {
-	const __u8 *header = place(f, *at);
+	const __u8 *header = reach(f, *at, VXLAN_BYTES);
 
-	if (!holds(f, header, *at, VXLAN_BYTES) || !(header[0] & VXLAN_HAS_ID))
+	if (!header || !(header[0] & VXLAN_HAS_ID))
 		return 0;
 	*at += VXLAN_BYTES;
 	return ETHERNET;
@@ -51,10 +51,10 @@ INLINE __u16 inside_vxlan(struct frame f, __u64 *at)
 
 INLINE __u16 inside_geneve(struct frame f, __u64 *at)
 {
-	const __u8 *header = place(f, *at);
+	const __u8 *header = reach(f, *at, GENEVE_BYTES);
 	__u16 kind;
 
-	if (!holds(f, header, *at, GENEVE_BYTES) || header[0] & GENEVE_VERSION)
+	if (!header || header[0] & GENEVE_VERSION)
 		return 0;
 	kind = *(const __u16 *)(header + 2);
 	*at += GENEVE_BYTES + 4 * (header[0] & GENEVE_WORDS);
@@ -63,35 +63,37 @@ INLINE __u16 inside_geneve(struct frame f, __u64 *at)
 
 INLINE __u16 inside_gtp(struct frame f, __u64 *at)
 {
-	const __u8 *header = place(f, *at);
+	const __u8 *header = reach(f, *at, GTP_BYTES);
 	__u8 flags, following;
 
-	if (!holds(f, header, *at, GTP_BYTES) || (header[0] & GTP_TYPE) != GTP_1 || header[1] != GTP_PACKET)
+	if (!header || (header[0] & GTP_TYPE) != GTP_1 || header[1] != GTP_PACKET)
 		return 0;
 	flags = header[0];
 	*at += GTP_BYTES;
 	if (flags & GTP_OPTIONS) {
-		header = place(f, *at);
-		if (!holds(f, header, *at, GTP_OPTION_BYTES))
+		header = reach(f, *at, GTP_OPTION_BYTES);
+		if (!header)
 			return 0;
 		following = flags & GTP_EXTENDED ? header[3] : 0;
 		*at += GTP_OPTION_BYTES;
 		for (int i = 0; following; i++) {
-			__u64 size;
+			__u64 size, last;
 
-			header = place(f, *at);
-			if (i == MAX_GTP_EXTENSIONS || !holds(f, header, *at, 1))
+			header = reach(f, *at, 1);
+			if (i == MAX_GTP_EXTENSIONS || !header)
 				return 0;
 			size = 4 * header[0];
-			if (!size || !holds(f, *at + size - 1, 1))
+			last = forget(f, *at + size - 1);
+			header = reach(f, last, 1);
+			if (!size || !header)
 				return 0;
-			header = f.data + *at + size - 1;
 			following = header[0];
-			*at += size;
+			*at = last + 1;
 		}
 	}
-	header = place(f, *at);
-	if (!holds(f, header, *at, 1))
+	*at = forget(f, *at);
+	header = reach(f, *at, 1);
+	if (!header)
 		return 0;
 	switch (header[0] >> 4) {
 	case 4:
@@ -105,9 +107,9 @@ INLINE __u16 inside_gtp(struct frame f, __u64 *at)
 
 INLINE __u16 inside_udp(struct frame f, __u64 *at)
 {
-	const struct udphdr *header = place(f, *at);
+	const struct udphdr *header = reach(f, *at, sizeof(*header));
 
-	if (!holds(f, header, *at, sizeof(*header)))
+	if (!header)
 		return 0;
 	*at += sizeof(*header);
 	switch (header->dest) {
@@ -143,9 +145,10 @@ INLINE __u16 inside(struct frame f, struct ip ip, __u64 *at)
 /* The IP header of the packet that a packet carries. */
 INLINE struct ip inner_ip_of(struct frame f, struct ip ip)
 {
-	__u64 at = ip.l4_offset;
+	__u64 at = forget(f, ip.l4_offset);
 	__u16 kind = inside(f, ip, &at);
 
+	at = forget(f, at);
 	if (kind == ETHERNET)
 		kind = ethertype_at(f, &at);
 	return ip_at(f, kind, at);

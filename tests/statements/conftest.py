@@ -23,9 +23,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(why)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def decide() -> Iterator[Meanings]:
-    """The action of a program for a frame, the same in all meanings."""
+    """The action of a program for a frame, the same in all meanings. Programs stay loaded until the module ends."""
     with ExitStack() as undo:
         yield Meanings(undo)
 

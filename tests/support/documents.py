@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_FILE = re.compile(r"(?:--|#) ([\w/-]+\.(?:pfq|py|txt))\n")
 _ROW = re.compile(r"^\| (`+) ?(.+?) ?\1 \| `(.+?)` \|$", re.MULTILINE)
 
 
@@ -30,17 +31,25 @@ class Snippet:
         """It captures from a device, which needs the privilege."""
         return "pfq.capture(" in self.code
 
+    @property
+    def file(self) -> str | None:
+        """The file whose text it is: the first line is a comment with its name."""
+        found = _FILE.match(self.code)
+        return found[1] if found else None
+
+
+def blocks(page: Path) -> list[Snippet]:
+    """All fenced blocks of a page."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        Snippet(page, text.count("\n", 0, found.start(2)) + 1, found[1], found[2]) for found in _BLOCK.finditer(text)
+    ]
+
 
 def snippets(language: str) -> list[Snippet]:
     """All blocks in a language."""
-    return [
-        Snippet(page, text.count("\n", 0, found.start(2)) + 1, language, found[2])
-        for page in PAGES
-        if "_build" not in page.parts
-        for text in [page.read_text(encoding="utf-8")]
-        for found in _BLOCK.finditer(text)
-        if found[1] == language
-    ]
+    pages = (page for page in PAGES if "_build" not in page.parts)
+    return [block for page in pages for block in blocks(page) if block.language == language]
 
 
 def pairs(page: Path, head: str) -> list[tuple[str, str]]:

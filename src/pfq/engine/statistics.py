@@ -13,15 +13,15 @@ from dataclasses import dataclass
 class GroupStatistics:
     """Packets of one group since the capture began.
 
-    arrived   came to the group from its device
-    filtered  rejected by the group's Berkeley or VLAN filter
-    dropped   dropped by the program
-    selected  the others: they go to end-points, as the program says
-    nobody    of the selected ones, those for which no end-point was eligible
-    counters  the user's 64 counters (`inc`)
-    forwarded copies that the program wanted to be sent on other devices
-    unsent    of these, those that the kernel refused to send
-    to_linux  packets that the program passed up to Linux
+    arrived    came to the group from its device
+    filtered   rejected by the group's Berkeley or VLAN filter
+    dropped    dropped by the program
+    selected   the others: they go to end-points, as the program says
+    nobody     of the selected ones, those for which no end-point was eligible
+    counters   the user's 64 counters (`inc`)
+    forwarded  copies that the program wanted to be sent on other devices
+    unsent     of these, those that the kernel refused to send
+    to_linux   packets that the program passed up to Linux
     """
 
     arrived: int

@@ -12,8 +12,8 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from pfq.codegen import layouts
-from pfq.codegen.device import Device, DeviceCode
-from pfq.codegen.finish import Clock, Group, SteeringSet, compile_device
+from pfq.codegen.device import Device, DeviceCode, Group, SteeringSet, compile_device
+from pfq.codegen.finish import Clock
 from pfq.codegen.memory import RingShape
 from pfq.codegen.spec import MMAPABLE, Hook, MapSpec, MapType
 from pfq.lang.action import ANY_CLASSES, DEFAULT_CLASSES

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from pfq.codegen.facts import AddressHash, Bytes, Facts, Fragment, Present, Protocol, Version
+from pfq.codegen.facts import (
+    AddressHash,
+    Bytes,
+    EtherType,
+    Facts,
+    Fragment,
+    Ingress,
+    L4Offset,
+    Length,
+    Now,
+    Present,
+    Protocol,
+    TagControl,
+    TagType,
+    Version,
+    Wire,
+)
 from pfq.codegen.layouts import MAX_FACTS
 from pfq.errors import TooBigError
 
@@ -23,39 +39,68 @@ def test_a_fact_has_one_slot() -> None:
 
 
 def test_what_differs_in_anything_is_another_fact() -> None:
-    asked = [Bytes("l4", 0, 2), Bytes("l4", 2, 2), Bytes("l4", 0, 4), Bytes("ip4", 0, 2), Present("l4", 2)]
+    asked = [
+        *(Bytes("l4", 0, 2), Bytes("l4", 2, 2), Bytes("l4", 0, 4), Bytes("ip4", 0, 2), Bytes("l4", 0, 2, level=1)),
+        *(Present("l4", 2), Present("l4", 2, level=2), Version(), Version(1), AddressHash("src"), AddressHash("dst")),
+        *(Wire(0, 2), Wire(2, 2), Wire(0, 4), TagControl(), TagType(), EtherType(), Length(), Ingress(), Now()),
+    ]
     assert len(facts(*asked).slots) == len(asked)
 
 
 def test_sizes_are_those_asked_for_and_the_ends_of_bytes() -> None:
     found = facts(Present("l4", 20), Bytes("l4", 2, 2), Bytes("l4", 0, 2), Present("l4", 8), Bytes("ip4", 8, 1))
-    assert found.sizes_of("l4") == [2, 4, 8, 20]
-    assert found.sizes_of("ip4") == [9]
-    assert found.sizes_of("frame") == []
+    assert found.sizes_of("l4", 0) == [2, 4, 8, 20]
+    assert found.sizes_of("ip4", 0) == [9]
+    assert found.sizes_of("frame", 0) == []
+
+
+def test_each_level_has_sizes_of_its_own() -> None:
+    found = facts(Bytes("l4", 0, 2), Present("l4", 8, level=1), Bytes("ip6", 8, 16, level=1))
+    assert [found.sizes_of("l4", level) for level in range(3)] == [[2], [8], []]
+    assert found.sizes_of("ip6", 0) == []
+    assert found.sizes_of("ip6", 1) == [24]
+    assert found.bytes_of("ip6", 1) == [Bytes("ip6", 8, 16, level=1)]
+    assert found.bytes_of("ip6", 0) == []
 
 
 @pytest.mark.parametrize(
-    ("asked", "need_ip", "need_l4"),
+    ("asked", "need_network", "levels", "need_l4"),
     [
-        ([], False, False),
-        ([Bytes("frame", 12, 2), Present("frame", 14)], False, False),
-        ([Version()], True, False),
-        ([Protocol()], True, False),
-        ([AddressHash("src")], True, False),
-        ([Bytes("ip6", 7, 1)], True, False),
-        ([Present("l4", 8)], True, True),
-        ([Bytes("l4", 0, 2)], True, True),
+        ([], False, 0, False),
+        ([Bytes("frame", 12, 2), Present("frame", 14)], False, 0, False),
+        ([Length(), Ingress(), Now(), TagControl(), TagType(), Wire(14, 2)], False, 0, False),
+        ([EtherType()], True, 0, False),
+        ([Version()], True, 1, False),
+        ([Fragment()], True, 1, False),
+        ([Protocol()], True, 1, False),
+        ([AddressHash("src")], True, 1, False),
+        ([Bytes("ip6", 7, 1)], True, 1, False),
+        ([L4Offset()], True, 1, True),
+        ([Present("l4", 8)], True, 1, True),
+        ([Bytes("l4", 0, 2)], True, 1, True),
+        ([Version(1)], True, 2, True),
+        ([Bytes("ip4", 8, 1, level=3)], True, 4, True),
     ],
 )
-def test_how_far_the_headers_must_be_read(asked: list[object], need_ip: bool, need_l4: bool) -> None:
+def test_how_far_the_headers_must_be_read(asked: list[object], need_network: bool, levels: int, need_l4: bool) -> None:
     found = facts(*asked)
-    assert (found.need_ip, found.need_l4) == (need_ip, need_l4)
+    assert (found.need_network, found.levels, found.need_l4(0)) == (need_network, levels, need_l4)
 
 
-def test_wanted_and_bytes_of() -> None:
-    found = facts(Version(), Bytes("l4", 0, 2), Protocol(), Bytes("ip4", 8, 1))
-    assert found.wanted(Version, Protocol) == [Version(), Protocol()]
-    assert found.bytes_of("l4") == [Bytes("l4", 0, 2)]
+def test_behind_the_last_header_asked_for_nothing_matters() -> None:
+    found = facts(Version(1), Bytes("l4", 0, 2))
+    assert (found.need_l4(0), found.need_l4(1), found.need_l4(2)) == (True, False, False)
+
+
+@pytest.mark.parametrize(("fact", "needed"), [(TagControl(), True), (TagType(), True), (EtherType(), False)])
+def test_whether_the_tag_matters(fact: object, needed: bool) -> None:
+    assert facts(fact).need_tag is needed
+
+
+def test_facts_of_one_kind() -> None:
+    found = facts(Version(), Bytes("l4", 0, 2), Wire(4, 4), Version(1), Bytes("ip4", 8, 1), Wire(0, 1), EtherType())
+    assert found.bytes_of("l4", 0) == [Bytes("l4", 0, 2)]
+    assert found.wires() == [Wire(4, 4), Wire(0, 1)]
 
 
 def test_there_is_room_for_so_many_and_no_more() -> None:

@@ -7,17 +7,18 @@ from itertools import pairwise
 
 import pytest
 
-from pfq.codegen import layouts
+from pfq.codegen import data, layouts
+from pfq.codegen.data import DataPlan
 from pfq.codegen.layouts import scratch_bytes
 from pfq.codegen.memory import DeviceMemory, RingShape
 from pfq.codegen.native import ActionRecord
-from pfq.lang.action import COUNTERS
+from pfq.lang.action import COUNTERS, MAX_EVENTS, MAX_FORWARDS, Action, Event, EventKind, Fanout
 
 RINGS = RingShape(slots=64, slot_bytes=128, snaplen=96)
 
 
 def test_the_action_lies_where_native_code_reads_it() -> None:
-    offsets = {name: getattr(ActionRecord, name).offset for name, _ in ActionRecord._fields_}
+    offsets = {name: getattr(ActionRecord, name).offset for name, *_ in ActionRecord._fields_ if name[0] != "_"}
     assert offsets == {
         "classes": layouts.CLASSES,
         "fanout": layouts.FANOUT,
@@ -26,20 +27,87 @@ def test_the_action_lies_where_native_code_reads_it() -> None:
         "mark": layouts.MARK,
         "state": layouts.STATE,
         "kernel": layouts.KERNEL,
+        "forward_count": layouts.FORWARD_COUNT,
+        "event_count": layouts.EVENT_COUNT,
+        "forwards": layouts.FORWARDS,
+        "events": layouts.EVENTS,
     }
-    assert ctypes.sizeof(ActionRecord) == layouts.ACTION_BYTES
+    assert ActionRecord.kernel.offset + 4 == layouts.ACTION_BYTES
+    assert ctypes.sizeof(ActionRecord) == layouts.RECORD_BYTES
+    assert (ctypes.sizeof(ActionRecord().forwards), ctypes.sizeof(ActionRecord().events)) == (2 * 16, 16)
+
+
+def test_an_action_is_read_with_the_names_of_the_plan() -> None:
+    plan = DataPlan(devices=["eth0", "eth1"], sites=[Event(EventKind.TRACE), Event(EventKind.MESSAGE, "seen")])
+    record = ActionRecord(classes=5, fanout=Fanout.DOUBLE, hash=1, hash2=2, mark=3, state=4, kernel=1)
+    record.forward_count, record.event_count = 3, 2
+    record.forwards[:4] = [1, 0, 7 << 8 | 1, 1]  # the upper byte is the group's
+    record.events[:3] = [1, 0, 1]
+    assert record.action({6: 7}, plan) == Action(
+        fanout=Fanout.DOUBLE,
+        classes=5,
+        hash=1,
+        hash2=2,
+        kernel=True,
+        mark=3,
+        state=4,
+        counters={6: 7},
+        forwards=["eth1", "eth0", "eth1"],
+        events=[Event(EventKind.MESSAGE, "seen"), Event(EventKind.TRACE)],
+    )
+
+
+def do_not_overlap(*fields: tuple[int, int]) -> None:
+    """Fields are (offset, size)."""
+    assert all(at + size <= following for (at, size), (following, _) in pairwise(fields))
 
 
 def test_scratch_memory_does_not_overlap() -> None:
-    ends = [
+    do_not_overlap(
         (layouts.CLASSES, layouts.ACTION_BYTES),
-        (layouts.SELECTED, layouts.SELECTED + 8),
-        (layouts.TIME, layouts.TIME + 8),
-        (layouts.PASSED_UP, layouts.PASSED_UP + 4),
-        (layouts.FACTS, layouts.FACTS + 8 * layouts.MAX_FACTS),
-        (layouts.GROUP_RESULTS, layouts.GROUP_RESULTS + layouts.GROUP_RESULT_BYTES),
-    ]
-    assert all(end <= start for (_, end), (start, _) in pairwise(ends))
+        (layouts.SELECTED, 8),
+        (layouts.TIME, 8),
+        (layouts.PASSED_UP, 4),
+        (layouts.SPARE, 8),
+        (layouts.FORWARD_COUNT, 4),
+        (layouts.EVENT_COUNT, 4),
+        (layouts.FORWARDS, 2 * MAX_FORWARDS),
+        (layouts.EVENTS, MAX_EVENTS),
+        (layouts.FACTS, 8 * layouts.MAX_FACTS),
+        (layouts.EVENT, layouts.EVENT_BYTES),
+        (layouts.GROUP_RESULTS, layouts.GROUP_RESULT_BYTES),
+    )
+    assert layouts.RECORD_BYTES == layouts.EVENTS + MAX_EVENTS
+
+
+def test_an_event_does_not_overlap() -> None:
+    words = ("SITE", "LENGTH", "CAPTURED", "TAG", "TAG_TYPE", "INGRESS")
+    do_not_overlap(
+        (layouts.EVENT_TIME, 8),
+        *((getattr(layouts, f"EVENT_{name}"), 4) for name in words),
+        (layouts.EVENT_ACTION, layouts.ACTION_BYTES),
+        (layouts.EVENT_DATA, layouts.EVENT_SNAPLEN),
+        (layouts.EVENT_BYTES, 0),
+    )
+
+
+def test_settings_of_a_running_program_do_not_overlap() -> None:
+    do_not_overlap(
+        (layouts.CLOCK_OFFSET, 8),
+        (layouts.TRIAL_TIME, 8),
+        (layouts.EVENT_TURN, 8),
+        (layouts.EVENTS_HELD_BACK, 8),
+        (layouts.EVENTS_LOST, 8),
+        (layouts.DEVICES, 4 * layouts.MAX_DEVICES),
+        (layouts.CONFIG_BYTES, 0),
+    )
+    assert layouts.DEVICES % 4 == 0
+
+
+def test_numbers_fit_their_field() -> None:
+    """A forward is the number of its device and, in the upper byte, of its group; an event is u8."""
+    assert data.MAX_DEVICES == layouts.MAX_DEVICES <= 1 << 8
+    assert data.MAX_SITES <= 1 << 8
 
 
 @pytest.mark.parametrize("groups", [1, 2, 64])
@@ -51,7 +119,8 @@ def test_the_scratch_of_a_cpu_is_whole_cache_lines(groups: int) -> None:
 
 def test_counters_of_a_group() -> None:
     system = [layouts.ARRIVED, layouts.FILTERED, layouts.DROPPED, layouts.SELECTIONS, layouts.NOBODY]
-    assert system == [0, 8, 16, 24, 32]
+    system += [layouts.FORWARDED, layouts.UNSENT, layouts.TO_LINUX]
+    assert system == [0, 8, 16, 24, 32, 40, 48, 56]
     assert layouts.GROUP_COUNTER_BYTES == layouts.USER_COUNTERS + 8 * COUNTERS == 576
 
 

@@ -13,7 +13,7 @@ from support.programs import any_call, chains
 
 from pfq.lang.action import ANY_CLASSES, Action, Fanout
 from pfq.lang.compile import compile_text
-from pfq.lang.interp import Machine, decide
+from pfq.lang.interp import Machine, World, decide
 from pfq.lang.packet import Packet
 from pfq.lang.prims import PRIMS, Kind
 from pfq.lang.program import Call, Chain, Program, Value
@@ -26,6 +26,10 @@ predicates = any_call(Kind.PREDICATE, 2)
 marks = st.integers(0, 0xFFFFFFFF)
 
 UNIT, DROP = Call(PRIMS["unit"]), Call(PRIMS["drop"])
+
+
+def machine_for(packet: Packet) -> Machine:
+    return Machine(packet, 0, World(), {})
 
 
 def run(*parts: Call | Chain, frame: bytes, mark: int = 0) -> Action:
@@ -55,7 +59,7 @@ def test_s02_composition_is_associative(f: Chain, g: Chain, h: Chain, frame: byt
 
 @given(f=actions, g=actions, frame=frames())
 def test_composition_runs_one_after_the_other(f: Chain, g: Chain, frame: bytes) -> None:
-    machine = Machine(Packet(frame))
+    machine = machine_for(Packet(frame))
     if machine.run(f):
         machine.run(g)
     assert machine.action == run(f, g, frame=frame)
@@ -133,7 +137,7 @@ def test_s12_s13_par(before: Chain, f: Chain, g: Chain, frame: bytes) -> None:
         assert found == first
         return
     # The second runs on what the first left, but with the fan-out from before.
-    machine = Machine(Packet(frame))
+    machine = machine_for(Packet(frame))
     restored = {name: getattr(start, name) for name in ("fanout", "classes", "hash", "hash2")}
     machine.action = replace(first, counters=dict(first.counters), **restored)
     machine.run(g)
@@ -143,7 +147,7 @@ def test_s12_s13_par(before: Chain, f: Chain, g: Chain, frame: bytes) -> None:
 @given(p=predicates, q=predicates, frame=frames())
 def test_s14_logic(p: Call, q: Call, frame: bytes) -> None:
     def holds(predicate: Call) -> bool:
-        return Machine(Packet(frame)).test(predicate)
+        return machine_for(Packet(frame)).test(predicate)
 
     assert holds(call("and", p, q)) == (holds(p) and holds(q))
     assert holds(call("or", p, q)) == (holds(p) or holds(q))
@@ -161,7 +165,7 @@ def test_s14_the_second_is_not_tested_when_the_first_decides(name: str, first: b
 
     never = Call(replace(PRIMS["is_ip"], run=ask))
     known = call("is_tcp") if first else call("is_udp")
-    machine = Machine(Packet(FRAMES["tcp4"]))
+    machine = machine_for(Packet(FRAMES["tcp4"]))
     assert machine.test(call(name, known, never)) is first
     assert asked == []
 
@@ -186,8 +190,8 @@ def test_s05_the_empty_program_copies_to_class_0() -> None:
 
 
 def test_a_property_that_is_absent_has_no_value() -> None:
-    assert Machine(Packet(FRAMES["arp"])).value(call("ip_ttl")) is None
-    assert Machine(Packet(FRAMES["tcp4"])).value(call("ip_ttl")) == 64
+    assert machine_for(Packet(FRAMES["arp"])).value(call("ip_ttl")) is None
+    assert machine_for(Packet(FRAMES["tcp4"])).value(call("ip_ttl")) == 64
 
 
 def test_the_mark_is_what_earlier_groups_left() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.frames import frames, tcp
 from support.handmade import FRAMES, QTAG, STAG, v4, v6
 
-from pfq.lang.packet import EXTENSIONS, HEADER_WINDOW, Packet, Tag
+from pfq.lang.packet import EXTENSIONS, HEADER_WINDOW, Packet, Tag, network
 
 NETWORK = {
     "nothing": (None, 14),
@@ -63,29 +63,29 @@ NO_IP = (
 
 @pytest.mark.parametrize(("name", "wanted"), NETWORK.items(), ids=list(NETWORK))
 def test_layer_3_is_behind_at_most_two_tags(name: str, wanted: tuple[int | None, int]) -> None:
-    assert Packet(FRAMES[name]).network == wanted
+    assert network(Packet(FRAMES[name]).window, 0, 2) == wanted
 
 
 def test_a_tag_taken_off_by_the_device_counts() -> None:
     stripped = Tag(STAG, 9)
-    assert Packet(FRAMES["tcp4 one tag"], stripped).network == (0x0800, 18)
-    assert Packet(FRAMES["tcp4 two tags"], stripped).network == (QTAG, 18)
+    assert Packet(FRAMES["tcp4 one tag"], stripped).ethertype == 0x0800
+    assert Packet(FRAMES["tcp4 two tags"], stripped).ethertype == QTAG
 
 
 @pytest.mark.parametrize(("name", "wanted"), IP.items(), ids=list(IP))
 def test_ip(name: str, wanted: tuple[int, int | None, int | None, bool]) -> None:
-    ip = Packet(FRAMES[name]).ip
+    ip = Packet(FRAMES[name]).level(0).ip
     assert ip is not None
     assert (ip.version, ip.proto, ip.l4, ip.fragment) == wanted
 
 
 @pytest.mark.parametrize("name", NO_IP)
 def test_no_ip(name: str) -> None:
-    assert Packet(FRAMES[name]).ip is None
+    assert Packet(FRAMES[name]).level(0).ip is None
 
 
 def test_addresses_and_headers_are_whole() -> None:
-    ip4, ip6 = Packet(FRAMES["tcp4 options"]).ip, Packet(FRAMES["tcp6"]).ip
+    ip4, ip6 = Packet(FRAMES["tcp4 options"]).level(0).ip, Packet(FRAMES["tcp6"]).level(0).ip
     assert ip4 is not None
     assert ip6 is not None
     assert (ip4.src, ip4.dst, len(ip4.header)) == (b"\x0a\0\0\1", b"\x0a\0\0\2", 60)
@@ -96,14 +96,14 @@ def test_addresses_and_headers_are_whole() -> None:
 @pytest.mark.parametrize("length", [0, 1, 7])
 def test_the_size_of_every_extension_header(kind: int, length: int) -> None:
     size = 8 if kind == 44 else (length + 2) * 4 if kind == 51 else (length + 1) * 8
-    ip = Packet(v6(tcp(), chain=[(kind, length, 0)])).ip
+    ip = Packet(v6(tcp(), chain=[(kind, length, 0)])).level(0).ip
     assert ip is not None
     assert (ip.proto, ip.l4) == (6, 54 + size)
 
 
 @pytest.mark.parametrize("reserved", [2, 4, 6])
 def test_reserved_bits_make_no_fragment(reserved: int) -> None:
-    ip = Packet(v6(tcp(), chain=[(44, 0, reserved)])).ip
+    ip = Packet(v6(tcp(), chain=[(44, 0, reserved)])).level(0).ip
     assert ip is not None
     assert not ip.fragment
     assert ip.l4 == 62
@@ -113,22 +113,22 @@ def test_headers_are_looked_for_in_the_window_only() -> None:
     inside, past = (v6(tcp(), chain=[(60, length, 0)]) for length in (53, 54))
     assert len(inside) == 506
     assert len(past) == 514 > HEADER_WINDOW
-    assert Packet(inside).tcp == tcp()
-    assert Packet(past).tcp is None
-    assert Packet(past + bytes(1000)).tcp is None
+    assert Packet(inside).level(0).tcp == tcp()
+    assert Packet(past).level(0).tcp is None
+    assert Packet(past + bytes(1000)).level(0).tcp is None
 
 
 def test_tcp_ends_with_the_window() -> None:
-    assert Packet(v4(tcp(payload=bytes(2000)))).tcp == tcp(payload=bytes(HEADER_WINDOW - 34 - 20))
+    assert Packet(v4(tcp(payload=bytes(2000)))).level(0).tcp == tcp(payload=bytes(HEADER_WINDOW - 34 - 20))
 
 
 @pytest.mark.parametrize(("size", "there"), [(0, True), (19, True), (20, True), (21, False)])
 def test_l4_of_a_size(size: int, there: bool) -> None:
-    assert (Packet(FRAMES["tcp4"]).l4(size) is not None) is there
+    assert (Packet(FRAMES["tcp4"]).level(0).l4(size) is not None) is there
 
 
 def test_transport_wants_its_protocol() -> None:
-    packet = Packet(FRAMES["tcp4"])
+    packet = Packet(FRAMES["tcp4"]).level(0)
     assert packet.transport(6, 20) == tcp()
     assert packet.transport(17, 8) is None
     assert packet.udp is None
@@ -137,7 +137,7 @@ def test_transport_wants_its_protocol() -> None:
 
 @given(frame=frames(), cut=st.integers(0, 600))
 def test_cutting_a_frame_never_changes_what_is_still_found(frame: bytes, cut: int) -> None:
-    whole, short = Packet(frame), Packet(frame[:cut])
+    whole, short = Packet(frame).level(0), Packet(frame[:cut]).level(0)
     if short.ip is not None:
         assert whole.ip is not None
         assert short.ip.header == whole.ip.header
