@@ -15,6 +15,8 @@ from pathlib import Path
 
 from support.documents import ROOT, Snippet, blocks
 
+import pfq
+
 _COMMAND = re.compile(r"^([$#]) (\S.*)\n((?:(?![$#] \S).*\n)*)", re.MULTILINE)
 _END = "-- end of the output --"
 
@@ -63,6 +65,7 @@ def run(typed: Sequence[Command], folder: Path, inside: Sequence[str] = ()) -> l
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(Path(pfq.__file__).parents[1]),
         "TZ": "UTC",
         "NO_COLOR": "1",
         "COLUMNS": "100",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/internals/architecture.md"
-SUFFIXES = {".py", ".typed", ".c", ".h", ".map", ".in"}
+SUFFIXES = {".py", ".pfq", ".json", ".typed", ".c", ".h", ".map", ".in"}
 BUILT = ROOT / "src/pfq/lib"
 """where a build in place leaves the library and its header"""
 
@@ -27,7 +27,7 @@ def listed() -> dict[str, str]:
 
 
 def there() -> set[str]:
-    files = (path for folder in ("src/pfq", "native") for path in (ROOT / folder).rglob("*"))
+    files = (path for folder in ("src/pfq", "src/pfq_voip", "native") for path in (ROOT / folder).rglob("*"))
     return {str(path.relative_to(ROOT)) for path in files if path.suffix in SUFFIXES and not path.is_relative_to(BUILT)}
 
 

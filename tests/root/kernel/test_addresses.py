@@ -53,7 +53,7 @@ def test_both_families(netns_pair: Pair, link: Netlink) -> None:
 
 def test_of_one_device(netns_pair: Pair, link: Netlink) -> None:
     change(netns_pair, "add", "10.9.0.2/24")
-    assert addresses(link, 1) == of("127.0.0.1")
+    assert addresses(link, 1) == of("127.0.0.1", "::1")
     assert addresses(link, netns_pair.ifindex_b) == of("10.9.0.2")
     assert addresses(link, 999) == of()
 
@@ -89,4 +89,4 @@ def test_the_namespace_of_the_socket(netns: Namespace, netns_pair: Pair, link: N
     change(netns_pair, "add", "10.9.0.2/24")
     with netns.call(Netlink) as elsewhere:
         assert addresses(elsewhere, netns_pair.ifindex_b) == of()
-        assert addresses(elsewhere, 1) == of("127.0.0.1")
+        assert addresses(elsewhere, 1) == of("127.0.0.1", "::1")
