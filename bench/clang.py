@@ -12,7 +12,6 @@ import shutil
 import struct
 import subprocess
 import sysconfig
-from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -29,7 +28,8 @@ MAP_DEFINITION = struct.Struct("<5I")
 SYMBOL_BYTES, SYMBOL_SECTION = 24, 6
 """Bytes of an ELF symbol, and where in it the number of its section is."""
 KEY_BYTES = 4
-LPM_TRIE = 11
+KINDS: dict[int, MapType] = {kind.value: kind for kind in MapType}
+"""The kernel has more, which our own programs do not use."""
 
 
 @cache
@@ -46,32 +46,8 @@ def compiler_version() -> str:
     return subprocess.run([command, "--version"], check=True, capture_output=True, text=True).stdout.splitlines()[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A map that the program looks up by a key."""
-
-    name: str
-    type: int
-    key_bytes: int
-    value_bytes: int
-    entries: int
-    flags: int
-
-
-@dataclass(frozen=True, slots=True)
-class CObject:
-    """A compiled program.
-
-    object  of it `maps` has the global variables and the tables
-    tables  what is defined as a map
-    """
-
-    object: ObjectSpec
-    tables: tuple[Table, ...]
-
-
 @cache
-def compiled(name: str) -> CObject:
+def compiled(name: str) -> ObjectSpec:
     """A program of the folder `programs`."""
     command = compiler()
     assert command is not None, "the caller looks whether there is a compiler"
@@ -83,22 +59,28 @@ def compiled(name: str) -> CObject:
     return _read(done.stdout)
 
 
-def _read(data: bytes) -> CObject:
+def _read(data: bytes) -> ObjectSpec:
     """Finds the maps of an object, and leaves their symbols undefined, which is how our linker knows maps."""
     elf, changed = ELFFile(BytesIO(data)), bytearray(data)
     names = [section.name for section in elf.iter_sections()]
     symbols = elf.get_section_by_name(".symtab")
     assert isinstance(symbols, SymbolTableSection)
-    variables, tables = [], []
+    maps = []
     for number, symbol in enumerate(symbols.iter_symbols()):
         index = symbol["st_shndx"]
-        if symbol["st_info"]["type"] != "STT_OBJECT" or not isinstance(index, int):
-            continue
-        if names[index] == "maps":
-            definition = elf.get_section(index).data()[symbol["st_value"] :]
-            tables.append(Table(symbol.name, *MAP_DEFINITION.unpack_from(definition)))
-        else:
-            size = symbol["st_size"]
-            variables.append(MapSpec(symbol.name, MapType.ARRAY, KEY_BYTES, size, 1, flags=MMAPABLE, direct=True))
-        struct.pack_into("<H", changed, symbols["sh_offset"] + number * SYMBOL_BYTES + SYMBOL_SECTION, 0)
-    return CObject(ObjectSpec(bytes(changed), ENTRY, Hook.XDP, tuple(variables)), tuple(tables))
+        if symbol["st_info"]["type"] == "STT_OBJECT" and isinstance(index, int):
+            if names[index] == "maps":
+                maps.append(_defined(symbol.name, elf.get_section(index).data()[symbol["st_value"] :]))
+            else:
+                maps.append(_variable(symbol.name, symbol["st_size"]))
+            struct.pack_into("<H", changed, symbols["sh_offset"] + number * SYMBOL_BYTES + SYMBOL_SECTION, 0)
+    return ObjectSpec(bytes(changed), ENTRY, Hook.XDP, tuple(maps))
+
+
+def _defined(name: str, definition: bytes) -> MapSpec:
+    kind, key_bytes, value_bytes, entries, flags = MAP_DEFINITION.unpack_from(definition)
+    return MapSpec(name, KINDS.get(kind, kind), key_bytes, value_bytes, entries, flags)
+
+
+def _variable(name: str, size: int) -> MapSpec:
+    return MapSpec(name, MapType.ARRAY, KEY_BYTES, size, 1, flags=MMAPABLE, direct=True)

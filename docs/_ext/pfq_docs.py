@@ -119,7 +119,7 @@ class Library(Generated):
             (f"`{each['name']}`", f"`{each['type']}`", f"`{' '.join(each['definition'].partition('=')[2].split())}`")
             for each in definitions
         )
-        return f"## Module {name}\n\n{found['meaning']}\n\n{table(('name', 'type', 'definition'), rows)}\n"
+        return f"### Module {name}\n\n{found['meaning']}\n\n{table(('name', 'type', 'definition'), rows)}\n"
 
 
 class Operators(Generated):

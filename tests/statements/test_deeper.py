@@ -11,6 +11,7 @@ from root.network import Pair
 from support.backends import WORLD
 from support.frames import tcp, udp
 from support.statements import (
+    EVERYONE,
     IP4,
     MAC_A,
     MAC_B,
@@ -197,7 +198,7 @@ def test_s40_addresses_are_compared_under_the_prefix(decide: Meanings) -> None:
 
 # hosts
 
-EVERYONE, GROUP = b"\xff" * 6, bytes.fromhex("01005e000001")
+GROUP = bytes.fromhex("01005e000001")
 
 
 @pytest.mark.agree

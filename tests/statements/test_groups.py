@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 from root.capture.harness import opened, packets, send, settled
 from root.network import Pair, traffic
-from support.statements import CONTROL, arp_frame, bound, everyone, loaded, received, tcp_frame, udp_frame
+from support.statements import CONTROL, arp_frame, bound, by_port, everyone, loaded, received, tcp_frame, udp_frame
 
 from pfq.engine.hooks import Way
 from pfq.engine.steering import Member
@@ -111,12 +111,14 @@ def test_s06_broadcast_after_a_steering(netns_pair: Pair) -> None:
 
 
 def test_s07_the_last_steering_wins(netns_pair: Pair) -> None:
-    text = """main = conditional (has_src_port 1) (steer_to 0 >-> steer_to 1)
-        (conditional (has_src_port 2) (broadcast >-> steer_to 2)
-        (conditional (has_src_port 3) (steer_to 1 >-> broadcast)
-        (double_steer_ip >-> steer_to 1)))"""
-    with bound(netns_pair, text, everyone(3)) as groups:
-        assert groups.who([tcp_frame(ports=(n, 80)) for n in (1, 2, 3, 4)]) == [(1,), (2,), (0, 1, 2), (1,)]
+    last = {
+        1: "steer_to 0 >-> steer_to 1",
+        2: "broadcast >-> steer_to 2",
+        3: "steer_to 1 >-> broadcast",
+        4: "double_steer_ip >-> steer_to 1",
+    }
+    with bound(netns_pair, by_port(last), everyone(3)) as groups:
+        assert groups.who([tcp_frame(ports=(n, 80)) for n in last]) == [(1,), (2,), (0, 1, 2), (1,)]
 
 
 def test_s07_kernel_keeps_the_steering_and_passes_the_packet_up(netns_pair: Pair) -> None:

@@ -10,6 +10,7 @@ from support.backends import WORLD
 from support.frames import tcp, udp
 from support.statements import (
     ARP,
+    EVERYONE,
     GRE,
     ICMP,
     IP4,
@@ -159,7 +160,7 @@ def test_s32_host_bits_are_ignored(decide: Meanings) -> None:
     assert decide.holding(tcp_frame("10.0.0.1", "172.16.0.1"), *tests) == {tests[0], tests[2]}
 
 
-EVERYONE, GROUP, GROUP_SOURCE = b"\xff" * 6, bytes.fromhex("01005e000001"), bytes.fromhex("030000000001")
+GROUP, GROUP_SOURCE = bytes.fromhex("01005e000001"), bytes.fromhex("030000000001")
 
 
 @pytest.mark.parametrize(

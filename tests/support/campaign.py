@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 
@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from pfq.codegen.spec import Hook
 from pfq.lang.program import Program
-from support.backends import Backends, in_kernel
+from support.backends import WORLD, Backends, in_kernel
 from support.frames import ethernet_captures, ethernet_frames, frames
 from support.mutations import mutated
 from support.programs import programs
 from support.shapes import shapes
 
 GENERATED, PER_CAPTURE, MUTATED = 600, 12, 300
+STEP_NS = 83_333_333
+"""Time between frames, so that rates recover and flows become idle."""
 HOOKS = (Hook.XDP, Hook.XDP, Hook.XDP, Hook.TC_INGRESS)
 
 
@@ -51,8 +53,8 @@ class Campaign:
         """All three meanings of a program, over the frames in their order."""
         with in_kernel(program, hook) as kernel:
             backends = Backends(program, kernel)
-            for frame in some_frames:
-                backends.compare(frame)
+            for number, frame in enumerate(some_frames):
+                backends.compare(frame, replace(WORLD, now_ns=WORLD.now_ns + number * STEP_NS))
         self.programs += 1
         self.pairs += backends.compared
 

@@ -11,7 +11,7 @@ PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _FILE = re.compile(r"(?:--|#) ([\w/-]+\.(?:pfq|py|txt))\n")
-_ROW = re.compile(r"^\| (`+) ?(.+?) ?\1 \| `(.+?)` \|$", re.MULTILINE)
+_CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,17 @@ def snippets(language: str) -> list[Snippet]:
     return [block for page in pages for block in blocks(page) if block.language == language]
 
 
-def pairs(page: Path, head: str) -> list[tuple[str, str]]:
-    """The rows of the table with this head, whose two cells are code."""
+def rows(page: Path, head: str) -> list[str]:
+    """The lines of the table with this head."""
     _, _, rest = page.read_text(encoding="utf-8").partition(f"\n{head}\n")
-    table = rest.partition("\n\n")[0]
-    return [(row[2].replace("\\|", "|"), row[3].replace("\\|", "|")) for row in _ROW.finditer(table)]
+    return rest.partition("\n\n")[0].splitlines()[1:]
+
+
+def cells(page: Path, head: str) -> list[list[str]]:
+    """The pieces of code in each row of the table with this head, in order."""
+    return [[found[1].strip(" ").replace("\\|", "|") for found in _CODE.findall(row)] for row in rows(page, head)]
+
+
+def pairs(page: Path, head: str) -> list[tuple[str, str]]:
+    """The rows of such a table whose cells are two pieces of code."""
+    return [(row[0], row[1]) for row in cells(page, head) if len(row) == 2]

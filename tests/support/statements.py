@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import platform
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
+from typing import TypeVar
 
 from root.capture.harness import Packet, packets, send
 from root.network import Pair, Sender, eventually
@@ -29,8 +30,11 @@ from pfq.lang.program import Program
 from support.backends import WORLD, Backends, KernelProgram, in_kernel
 from support.frames import ip4, ip6, tcp, udp
 
+T = TypeVar("T", bound=Hashable)
+
 # frames
 
+EVERYONE = b"\xff" * 6
 MAC_A, MAC_B = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
 ICMP, TCP, UDP, GRE = 1, 6, 17, 47
 IP4, IP6, ARP = 0x0800, 0x86DD, 0x0806
@@ -68,8 +72,26 @@ def icmp_frame(src: str = A, dst: str = B, kind: int = 8, note: int = 0) -> byte
     return frame(src, dst, ICMP, bytes([kind, 0, 0, 0]) + note.to_bytes(4, "big"))
 
 
+def both_ways(make: Callable[..., bytes], src: str, dst: str, ports: tuple[int, int], count: int = 2) -> list[bytes]:
+    """Packets of one flow, as many in each direction."""
+    back = ports[::-1]
+    return [each for note in range(count) for each in (make(src, dst, ports, note), make(dst, src, back, note))]
+
+
+def mac(number: int) -> bytes:
+    return b"\2\0\0\0\0" + bytes([number])
+
+
 def arp_frame(note: int = 0, *, dst: bytes = MAC_B, src: bytes = MAC_A) -> bytes:
     return ether(ARP, note.to_bytes(28, "big"), dst=dst, src=src)
+
+
+def by_port(actions: Mapping[int, str]) -> str:
+    """A program that does one of several actions, by the source port, and drops what has no such port."""
+    text = "drop"
+    for port, action in actions.items():
+        text = f"conditional (has_src_port {port}) ({action}) ({text})"
+    return text
 
 
 # decisions
@@ -147,6 +169,19 @@ class Groups:
                 places[each.data].append(number)
         assert places.keys() <= set(frames), "every byte is as it was sent"
         return [tuple(places[frame]) for frame in frames]
+
+    def homes(self, flows: Mapping[T, Sequence[bytes]]) -> dict[T, int]:
+        """The end-point of each flow: it gets one copy of all its packets, nobody else gets any.
+
+        Flows must be spread, or the program would not have to look at them at all.
+        """
+        places = iter(self.who([frame for frames in flows.values() for frame in frames]))
+        found = {}
+        for flow, frames in flows.items():
+            (place,) = {next(places) for _ in frames}
+            (found[flow],) = place
+        assert len(set(found.values())) > 1
+        return found
 
 
 def received(endpoint: Endpoint) -> list[Packet]:

@@ -1,22 +1,26 @@
-"""What the README and the manual show works: every program compiles, every example without privilege runs."""
+"""What the README and the manual show works: programs compile, examples and commands without privilege give what they show."""
 
 from __future__ import annotations
 
 import doctest
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.documents import ROOT, Snippet, pairs, snippets
+from support.documents import ROOT, Snippet, cells, pairs, snippets
+from support.terminal import commands, lay_out, needs_root, run
 
 from pfq import lang
 from pfq.errors import ProgramError
 from pfq.lang.compile import compile_text
+from pfq.lang.constants import CONSTANTS
 from pfq.lang.edsl import Expression, to_program
 from pfq.lang.prims import PRIMS
 
-GUIDE = ROOT / "docs/language/guide.md"
-TABLE = pairs(GUIDE, "| text | Python |")
+DOCS = ROOT / "docs"
+TABLE = pairs(DOCS / "language/guide.md", "| text | Python |")
+OPERATORS = [row[1:] for row in cells(DOCS / "coming-from-pfq.md", "| C++ | pfq-lang, as in Haskell | Python |")]
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +30,13 @@ def _in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("snippet", snippets("pfq"), ids=str)
-def test_programs_compile(snippet: Snippet) -> None:
-    compile_text(snippet.code, str(snippet))
+def test_programs_compile(snippet: Snippet, tmp_path: Path) -> None:
+    lay_out(snippet, tmp_path)
+    text = snippet.code
+    if snippet.file is not None and snippet.file[0].isupper():
+        (tmp_path / snippet.file).write_text(text, encoding="utf-8")
+        text = f"import {snippet.file.removesuffix('.pfq')}\nmain = unit"
+    compile_text(text, str(snippet), folder=tmp_path)
 
 
 @pytest.mark.parametrize("snippet", snippets("python"), ids=str)
@@ -35,7 +44,7 @@ def test_python_is_python(snippet: Snippet) -> None:
     compile(snippet.code, str(snippet), "exec")
 
 
-@pytest.mark.parametrize("snippet", [s for s in snippets("python") if not s.captures], ids=str)
+@pytest.mark.parametrize("snippet", [s for s in snippets("python") if not s.captures and not s.file], ids=str)
 def test_python_without_privilege_runs(snippet: Snippet, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(snippet.code, str(snippet), "exec"), {})
     assert capsys.readouterr().out
@@ -50,20 +59,31 @@ def test_sessions_give_what_they_show(snippet: Snippet) -> None:
     assert not said, "".join(said)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("snippet", [s for s in snippets("console") if not needs_root(s)], ids=str)
+def test_commands_print_what_is_shown(snippet: Snippet, tmp_path: Path) -> None:
+    lay_out(snippet, tmp_path)
+    typed = commands(snippet)
+    for command, found in zip(typed, run(typed, tmp_path), strict=True):
+        assert command.gives(found), f"{command.line}\n{found}"
+
+
 def test_there_are_examples_of_every_kind() -> None:
     readme = ROOT / "README.md"
     assert [s.captures for s in snippets("python") if s.page == readme] == [True, False]
-    assert len(snippets("pfq")) >= 5
-    assert len(snippets("pycon")) >= 3
+    assert len(snippets("pfq")) >= 20
+    assert len(snippets("pycon")) >= 5
+    assert len(snippets("console")) >= 20
     assert len(TABLE) >= 12
+    assert len(OPERATORS) >= 12
 
 
 def value_of(python: str) -> Any:
     names = {name: getattr(lang, name) for name in PRIMS.names() if name.isidentifier()}
-    return eval(python, names)
+    return eval(python, {**names, "not_": lang.not_})
 
 
-@pytest.mark.parametrize(("text", "python"), TABLE, ids=[python for _, python in TABLE])
+@pytest.mark.parametrize(("text", "python"), [*TABLE, *OPERATORS], ids=[python for _, python in [*TABLE, *OPERATORS]])
 def test_text_and_python_are_the_same_program(text: str, python: str) -> None:
     value = value_of(python)
     assert isinstance(value, Expression)
@@ -88,17 +108,38 @@ def test_the_readme_counts_right() -> None:
     assert f"\n- {len(PRIMS)} primitives" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_mistake_of_the_tutorial() -> None:
-    page = ROOT / "docs/tutorial.md"
-    (program,) = [snippet for snippet in snippets("pfq") if snippet.page == page]
-    with pytest.raises(ProgramError) as caught:
-        compile_text(program.code.replace("steer_flow", "steer_flwo"), "edge.pfq")
-    assert f"```text\n{caught.value}\n```" in page.read_text(encoding="utf-8")
+class TestTutorial:
+    PAGE = DOCS / "tutorial.md"
+
+    def test_the_mistake(self) -> None:
+        (program,) = [snippet for snippet in snippets("pfq") if (snippet.page, snippet.file) == (self.PAGE, "edge.pfq")]
+        with pytest.raises(ProgramError) as caught:
+            compile_text(program.code.replace("steer_flow", "steer_flwo"), "edge.pfq")
+        assert f"```text\n{caught.value}\n```" in self.PAGE.read_text(encoding="utf-8")
+
+    def test_ways_to_choose_endpoints(self) -> None:
+        rows = cells(self.PAGE, "| program | who gets the packet |")
+        assert len(rows) >= 10
+        for program in (program for row in rows for program in row[:-1]):
+            compile_text(program)
+
+
+class TestComingFromPfq:
+    PAGE = DOCS / "coming-from-pfq.md"
+
+    def test_names_are_those_of_primitives(self) -> None:
+        rows = cells(self.PAGE, "| name | the original | here |")
+        assert len(rows) >= 25
+        named = {row.partition("`")[2].partition("`")[0] for row in self.first_cells()}
+        assert named <= {*PRIMS.names(), *CONSTANTS}
+
+    def first_cells(self) -> list[str]:
+        table = self.PAGE.read_text(encoding="utf-8").partition("| name | the original | here |\n")[2]
+        lines = table.partition("\n\n")[0].splitlines()[1:]
+        return [f"`{name}`" for line in lines for name in re.findall(r"`(\w+)`", line.split(" | ")[0])]
 
 
 def linked(page: Path) -> list[str]:
-    import re
-
     return re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
 
 

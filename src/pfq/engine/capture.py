@@ -103,6 +103,7 @@ class Capture:
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._ways: list[Way] = []
+        self._targets: dict[str, int] = {}
         self._undo = ExitStack()
         self._closed = False
         try:
@@ -142,7 +143,14 @@ class Capture:
             ordered=platform.machine() in STORES_IN_ORDER,
             linear=self.device.mtu <= ONE_BUFFER_MTU,
         )
-        if incoming and code_of(spec).plan.devices:
+        plan = code_of(spec).plan
+        if outgoing and self.device.name in plan.needed:
+            name = self.device.name
+            raise UsageError(
+                f"the program forwards outgoing packets of `{name}` to `{name}` itself",
+                hint="each copy would go out again and be copied again; `link` leaves out the device of the packet",
+            )
+        if incoming and plan.devices:
             incoming = [incoming_ways(self.device, hook, binding, forwards=True)]
             spec = replace(spec, hook=incoming[0][0].hook)
         sides = incoming + outgoing
@@ -172,14 +180,22 @@ class Capture:
                 raise DeviceMissingError(f"the program forwards to `{name}`, a device that does not exist", hint=hint)
             if name not in there:
                 log.warning("there is no device `%s`; `link` leaves it out until it appears", name)
-            self._path.set_device(name, there.get(name, 0))
+            self._set_target(name, there.get(name, 0))
+
+    def _set_target(self, name: str, index: int) -> None:
+        """Tells the program the number of a device, 0 when it is gone, when it forwards to it."""
+        if name in self._path.plan.devices and self._targets.get(name) != index:
+            self._targets[name] = index
+            self._path.set_device(name, index)
 
     def _follow_target(self, event: Event) -> None:
-        """Devices that are forwarded to come and go."""
-        for found, index in ((event.before, 0), (event.device, event.device.index)):
-            if found.name in self._path.plan.devices:
-                gone = index == 0 or event.change in (Change.GONE, Change.MOVED)
-                self._path.set_device(found.name, 0 if gone else index)
+        """Devices that are forwarded to come and go; another one may have taken the name meanwhile."""
+        before, now = event.before, event.device
+        is_gone = event.change in (Change.GONE, Change.MOVED)
+        if (is_gone or now.name != before.name) and self._targets.get(before.name) == before.index:
+            self._set_target(before.name, 0)
+        if not is_gone:
+            self._set_target(now.name, now.index)
 
     def _follow_device(self) -> None:
         """Tells the readers when the device is gone: nothing else would wake them."""

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pfq.codegen import layouts
+from pfq.errors import UsageError
 from pfq.lang.action import DEFAULT_CLASSES, Action, Fanout
 
 MAX_WEIGHT = 8
@@ -24,7 +25,7 @@ WORD64 = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An end-point in a group.
+    """An end-point in a group; raises UsageError for another weight.
 
     weight   its share, 1 to 8
     classes  mask of the classes it is in
@@ -33,6 +34,10 @@ class Member:
     endpoint: int
     weight: int = 1
     classes: int = DEFAULT_CLASSES
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.weight <= MAX_WEIGHT:
+            raise UsageError(f"an end-point has a weight of 1 to {MAX_WEIGHT}, not {self.weight}")
 
 
 @dataclass(frozen=True)
