@@ -1,4 +1,5 @@
-"""The examples of the README and the manual that capture, on a device `eth0` with some traffic."""
+"""The examples of the README and the manual that need root: those in Python on a device `eth0` with some traffic, the
+terminal sessions of root as they stand, and the XDP programs in C."""
 
 from __future__ import annotations
 
@@ -10,14 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from root.network import Pair, eventually, is_running
+from root.network import Namespace, Pair, eventually, is_running, namespace
+from support import examples_in_c
 from support.documents import Snippet, snippets
 from support.frames import ethernet, ip4, tcp
+from support.terminal import commands, lay_out, needs_root, run
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.usefixtures("nothing_left")]
 
 FLOWS = [ethernet(ip4(tcp(1024 + flow, 80, payload=bytes(100)), 6), 0x0800) for flow in range(64)]
 SECONDS = 30
+TRIES = 3
+
+SESSIONS = [session for session in snippets("console") if needs_root(session)]
+CAPTURES = [session for session in SESSIONS if "pfq capture" in session.code]
 
 
 @contextmanager
@@ -65,3 +72,32 @@ def test_examples_that_capture(snippet: Snippet, eth0: Pair) -> None:
     assert process.returncode == 0
     if "print(" in snippet.code:
         assert said
+
+
+@pytest.fixture
+def lab() -> Iterator[Namespace]:
+    with namespace("lab") as lab:
+        yield lab
+
+
+@pytest.mark.parametrize("session", CAPTURES, ids=str)
+def test_sessions_print_what_is_shown(session: Snippet, lab: Namespace, tmp_path: Path) -> None:
+    """After the sessions of the page that make its devices. The sender does not wait for a slow capture, so try again."""
+    lay_out(session, tmp_path)
+    for before in SESSIONS:
+        if before.page == session.page and before not in CAPTURES:
+            assert run(commands(before), tmp_path, lab.command()) == ["" for _ in commands(before)]
+    for _ in range(TRIES):
+        printed = [text.replace("(clsact)", "(tcx)") for text in run(commands(session), tmp_path, lab.command())]
+        if all(command.gives(text) for command, text in zip(commands(session), printed, strict=True)):
+            return
+    pytest.fail("\n".join(printed))
+
+
+@pytest.mark.parametrize("program", examples_in_c.PROGRAMS)
+def test_programs_in_c_load(program: str, lab: Namespace, tmp_path: Path) -> None:
+    if (why := examples_in_c.missing()) is not None:
+        pytest.skip(why)
+    path = examples_in_c.compiled(tmp_path)
+    lab.run("ip", "link", "set", "lo", "xdpgeneric", "object", str(path), "program", program)
+    assert program in lab.run("ip", "-d", "link", "show", "lo")

@@ -27,10 +27,22 @@ def missing() -> str | None:
 def lines(frames: Sequence[Case], flags: str, folder: Path) -> list[str]:
     """What tcpdump prints for each frame, without the time."""
     path = folder / "frames.pcap"
-    records = b"".join(struct.pack("<IIII", i, 0, len(data), size) + data for i, (data, size) in enumerate(frames))
-    path.write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262_144, 1) + records)
+    path.write_bytes(_file(frames))
     command = ["tcpdump", "-r", str(path), "-tt", f"-n{flags}"]
     printed = subprocess.run(command, capture_output=True, check=True).stdout.decode("ascii", "replace")
     found = re.split(r"^\d+\.000000 ", printed, flags=re.MULTILINE)[1:]
     assert len(found) == len(frames)
     return [text.rstrip("\n") for text in found]
+
+
+def accepted(frames: Sequence[Case], expression: str) -> set[int]:
+    """The numbers of the frames that a filter expression accepts."""
+    command = ["tcpdump", "-r", "-", "-tt", "-n", "-q", expression]
+    printed = subprocess.run(command, input=_file(frames), capture_output=True, check=True).stdout
+    return {int(number) for number in re.findall(rb"^(\d+)\.000000 ", printed, flags=re.MULTILINE)}
+
+
+def _file(frames: Sequence[Case]) -> bytes:
+    """A capture file in which the time of a frame is its number, in seconds."""
+    records = b"".join(struct.pack("<IIII", i, 0, len(data), size) + data for i, (data, size) in enumerate(frames))
+    return struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262_144, 1) + records

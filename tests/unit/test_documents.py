@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.documents import ROOT, Snippet, cells, pairs, snippets
+from support.documents import ROOT, Snippet, cells, pairs, rows, snippets
 from support.terminal import commands, lay_out, needs_root, run
 
 from pfq import lang
 from pfq.errors import ProgramError
 from pfq.lang.compile import compile_text
-from pfq.lang.constants import CONSTANTS
 from pfq.lang.edsl import Expression, to_program
 from pfq.lang.prims import PRIMS
 
@@ -118,25 +117,17 @@ class TestTutorial:
         assert f"```text\n{caught.value}\n```" in self.PAGE.read_text(encoding="utf-8")
 
     def test_ways_to_choose_endpoints(self) -> None:
-        rows = cells(self.PAGE, "| program | who gets the packet |")
-        assert len(rows) >= 10
-        for program in (program for row in rows for program in row[:-1]):
+        programs = [program for row in cells(self.PAGE, "| program | who gets the packet |") for program in row]
+        assert len(programs) >= 11
+        for program in programs:
             compile_text(program)
 
 
-class TestComingFromPfq:
-    PAGE = DOCS / "coming-from-pfq.md"
-
-    def test_names_are_those_of_primitives(self) -> None:
-        rows = cells(self.PAGE, "| name | the original | here |")
-        assert len(rows) >= 25
-        named = {row.partition("`")[2].partition("`")[0] for row in self.first_cells()}
-        assert named <= {*PRIMS.names(), *CONSTANTS}
-
-    def first_cells(self) -> list[str]:
-        table = self.PAGE.read_text(encoding="utf-8").partition("| name | the original | here |\n")[2]
-        lines = table.partition("\n\n")[0].splitlines()[1:]
-        return [f"`{name}`" for line in lines for name in re.findall(r"`(\w+)`", line.split(" | ")[0])]
+def test_names_of_the_original_are_those_of_primitives() -> None:
+    table = rows(DOCS / "coming-from-pfq.md", "| name | the original | here |")
+    names = {name for row in table for name in re.findall(r"`(\w+)`", row.split(" | ")[0])}
+    assert len(names) >= 60
+    assert names <= set(PRIMS.names())
 
 
 def linked(page: Path) -> list[str]:

@@ -114,7 +114,7 @@ def command(**options: Any) -> None:
 
     Options have the letters and meanings of tcpdump where it has them; -P, -E and the long ones are
     our own. Without a program every packet is captured. Ctrl-C ends and prints the counts, SIGUSR1
-    prints them in between.
+    prints them in between, SIGUSR2 reads the files of sets of prefixes again.
 
     \b
     pfq capture -i eth0 -c 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,9 +12,10 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from pfq.cli.failure import coloured
 from pfq.cli.printing.events import Tell
 from pfq.cli.printing.sinks import Sink
-from pfq.errors import DeviceGoneError, RingClosedError
+from pfq.errors import DeviceGoneError, PfqError, RingClosedError
 
 if TYPE_CHECKING:
     from pfq.engine.capture import Capture
@@ -27,10 +29,12 @@ LONG_NAP = 0.2
 
 @dataclass
 class Orders:
-    """What signals ask for: Ctrl-C and SIGTERM to stop, SIGUSR1 to show the counts."""
+    """What signals ask for: Ctrl-C and SIGTERM to stop, SIGUSR1 to show the counts, SIGUSR2 to read files of
+    prefixes again."""
 
     stop: bool = False
     report: bool = False
+    reload: bool = False
 
 
 @contextmanager
@@ -45,7 +49,10 @@ def orders_by_signal() -> Iterator[Orders]:
     def report(number: int, frame: FrameType | None) -> None:
         orders.report = True
 
-    handlers = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGUSR1: report}
+    def reload(number: int, frame: FrameType | None) -> None:
+        orders.reload = True
+
+    handlers = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGUSR1: report, signal.SIGUSR2: reload}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield orders
@@ -82,6 +89,9 @@ class Session:
             if orders.report:
                 orders.report = False
                 self._report()
+            if orders.reload:
+                orders.reload = False
+                self._reload()
             if not stopped and (orders.stop or time.monotonic() >= end):
                 self._capture.stop()
                 stopped = True
@@ -95,6 +105,15 @@ class Session:
                 self._sink.pause()
         if self._gone:
             raise self._gone
+
+    def _reload(self) -> None:
+        """A file that is wrong leaves the set as it was, and the capture goes on."""
+        try:
+            changed = self._capture.reload_sets()
+        except PfqError as error:
+            print(coloured(str(error), sys.stderr), file=sys.stderr)
+            return
+        print("read again: " + (", ".join(changed) or "no set has changed"), file=sys.stderr)
 
     def _budget(self) -> int:
         """Packets that may be read in one round."""

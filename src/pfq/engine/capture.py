@@ -18,7 +18,7 @@ from pfq.codegen.device import Group
 from pfq.codegen.finish import Clock
 from pfq.codegen.layouts import MAX_ENDPOINTS
 from pfq.codegen.memory import RingShape
-from pfq.engine.datapath import DataPath, code_of
+from pfq.engine.datapath import DataPath, code_of, set_of
 from pfq.engine.endpoint import Endpoint
 from pfq.engine.events import ProgramEvent
 from pfq.engine.hooks import BINDINGS, DIRECTIONS, Binding, Direction, HookChoice, Way, incoming_ways, outgoing_way
@@ -156,6 +156,7 @@ class Capture:
         sides = incoming + outgoing
         self._path = DataPath(spec, self._endpoints)
         self._undo.callback(self._path.close)
+        self._sets = list(self._path.plan.sets)
         self._path.set_members(GROUP, [Member(endpoint.number) for endpoint in self._endpoints])
         self._watch = self._undo.enter_context(Watch())
         self._link = self._undo.enter_context(Netlink())
@@ -263,11 +264,25 @@ class Capture:
         """Changes a set of prefixes of the running program; packets meet the old or the new set, no mixture.
 
         name      what the program calls it: the text that follows `addr_in`
-        prefixes  all that are in the set from now on
+        prefixes  all that are in the set from now on, none to make it empty
         Raises UsageError when the program has no such set, LimitError when there is no room: a program
         is started with room for twice as much as it needs then.
         """
-        self._path.replace_set(name, prefixes if isinstance(prefixes, PrefixSet) else PrefixSet.of(prefixes))
+        if self._closed:
+            raise RingClosedError("the capture is closed", hint="start another one")
+        self._path.replace_set(name, prefixes if isinstance(prefixes, PrefixSet) else set_of(prefixes))
+
+    def reload_sets(self) -> list[str]:
+        """Reads the files of all sets of prefixes again; says which sets changed. What cannot be read or does
+        not fit raises, and then that set and those after it stay as they were."""
+        changed = []
+        for number, known in enumerate(self._sets):
+            found = known.read_again()
+            if found != known:
+                self._path.replace_set(known.name, found)
+                self._sets[number] = found
+                changed.append(known.name)
+        return changed
 
     def statistics(self) -> CaptureStatistics:
         """The counters now; exact, as an equation, once the capture is stopped."""

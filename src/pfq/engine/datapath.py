@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -45,6 +46,7 @@ class DataPath:
     def __init__(self, spec: DeviceSpec, endpoints: Sequence[Endpoint]) -> None:
         self._spec = spec
         self._undo = ExitStack()
+        self._writing = threading.Lock()
         self._programs: dict[tuple[Way, bool], Program] = {}
         self._attachments: list[Attachment] = []
         self._final: tuple[GroupStatistics, ...] | None = None
@@ -105,8 +107,7 @@ class DataPath:
     def set_hosts(self, hosts: Iterable[IPv4Address | IPv6Address]) -> None:
         """Tells the program the addresses of the receiving device."""
         if self.plan.hosts is not None:
-            found = sorted(map(str, hosts))
-            self._write_set(self.plan.hosts, PrefixSet.of(found) if found else PrefixSet(""))
+            self._write_set(self.plan.hosts, set_of(map(str, hosts)))
 
     def replace_set(self, name: str, addresses: PrefixSet) -> None:
         """Changes a set of prefixes; a packet meets the old set or the new one, never a mixture."""
@@ -125,12 +126,13 @@ class DataPath:
                 hint="start the program with a larger set: room is made for twice what it has then",
             )
         assert self._data is not None
-        (used,) = struct.unpack_from("<I", self._data, region.offset)
-        start = region.half(1 - used)
-        for at, piece in region.pieces(addresses):
-            self._data[start + at : start + at + len(piece)] = piece
-        struct.pack_into("<I", self._data, region.offset, 1 - used)
-        wait_for_running_programs()
+        with self._writing:
+            (used,) = struct.unpack_from("<I", self._data, region.offset)
+            start = region.half(1 - used)
+            for at, piece in region.pieces(addresses):
+                self._data[start + at : start + at + len(piece)] = piece
+            struct.pack_into("<I", self._data, region.offset, 1 - used)
+            wait_for_running_programs()
 
     def events(self) -> Iterator[ProgramEvent]:
         """What programs told since the last call."""
@@ -219,6 +221,12 @@ class DataPath:
             self._events_missed = self.events_missed()
             self._final = self.statistics()
             self._undo.close()
+
+
+def set_of(prefixes: Iterable[str]) -> PrefixSet:
+    """The set of prefixes; that of a running program may be empty."""
+    words = list(prefixes)
+    return PrefixSet.of(words) if words else PrefixSet("")
 
 
 def code_of(spec: DeviceSpec) -> DeviceCode:

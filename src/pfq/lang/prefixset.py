@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from os.path import exists
 from pathlib import Path
@@ -31,11 +31,13 @@ class PrefixSet:
     boundaries4 ascending numbers between which the set changes: in it from the first on, out of it
                 from the second on, and so forth; the last one may be missing
     boundaries6 the same for IPv6
+    file        where it was read from; None for a list
     """
 
     name: str
     boundaries4: tuple[int, ...] = field(default=(), repr=False)
     boundaries6: tuple[int, ...] = field(default=(), repr=False)
+    file: Path | None = field(default=None, repr=False, compare=False)
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -62,6 +64,10 @@ class PrefixSet:
         if not words or _Ranges().add(words[0]):
             return cls.of(words, text)
         return _from_file(text, (directory or Path()) / text, words[0])
+
+    def read_again(self) -> PrefixSet:
+        """The set that the file holds now; a list is what it was. Raises as `parse` does."""
+        return self if self.file is None else _from_file(self.name, self.file, self.name)
 
     @classmethod
     def of(cls, words: Iterable[str], name: str | None = None) -> PrefixSet:
@@ -164,7 +170,7 @@ def _from_file(name: str, path: Path, first_word: str) -> PrefixSet:
         if word and not ranges.add(word):
             fault = _no_prefix(word)
             raise LiteralError(f"{shown}, line {number}: {fault.message}", hint=fault.hint)
-    return ranges.named(name)
+    return replace(ranges.named(name), file=path.absolute())
 
 
 def _read(path: Path, shown: str, first_word: str) -> str:

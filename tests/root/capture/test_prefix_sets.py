@@ -1,0 +1,239 @@
+"""Sets of prefixes of running programs: from files, replaced at any time, and never half old and half new."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from root.capture.harness import NUMBER_AT, check_identities, opened, packets, pinned, send, settled, udp4
+from root.network import Pair, Sender
+from support.frames import ethernet, ip6, udp
+
+from pfq.engine.capture import Capture
+from pfq.engine.hooks import HookChoice
+from pfq.errors import LimitError, LiteralError, ProgramError, RingClosedError, UsageError
+from pfq.lang.prefixset import PrefixSet
+
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
+
+A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
+A6, B6 = "2001:db8::1", "2001:db8::2"
+ROUNDS = 200
+
+
+def frame(source: str, target: str = C) -> bytes:
+    ends = [ip_address(text).packed for text in (source, target)]
+    if len(ends[0]) == 4:
+        return udp4(ends[0], ends[1], (1000, 53), bytes(64 - NUMBER_AT))
+    return ethernet(ip6(udp(), 17, *ends), 0x86DD)
+
+
+@contextmanager
+def counting(pair: Pair, *tests: str, **options: object) -> Iterator[tuple[Capture, Sender]]:
+    """A capture that counts the packets for which each predicate holds, and a sender."""
+    program = " >-> ".join(f"when ({test}) (inc {number})" for number, test in enumerate(tests)) + " >-> drop"
+    with opened(pair, program, slots=64, **options) as capture, pair.sender() as sender:
+        yield capture, sender
+
+
+def counted(capture: Capture, sender: Sender, *sources: str) -> list[int]:
+    """By how much the first four counters grow when a packet of each source comes."""
+    before = capture.statistics()
+    send(sender, map(frame, sources))
+    after = settled(capture, before.arrived + len(sources))
+    return [new - old for old, new in zip(before.groups[0].counters, after.groups[0].counters, strict=True)][:4]
+
+
+def test_a_file_and_a_list(netns_pair: Pair, mode: HookChoice, tmp_path: Path) -> None:
+    path = tmp_path / "nets.txt"
+    path.write_text(f"# ours\n{A}\n10.1.0.0/16\n{A6}/127\n")
+    tests = [f'src_addr_in "{path}"', f'src_addr_in "{B}, 2001:db8::/125"', f'addr_in "{C}"', 'addr_in "::/0"']
+    with counting(netns_pair, *tests, hook=mode) as (capture, sender):
+        assert counted(capture, sender, A) == [1, 0, 1, 0]
+        assert counted(capture, sender, B) == [0, 1, 1, 0]
+        assert counted(capture, sender, "10.0.255.255", "10.1.0.0", "10.1.255.255", "10.2.0.0") == [2, 0, 4, 0]
+        assert counted(capture, sender, "2001:db8::", A6, B6, "2001:db8::8") == [2, 3, 0, 4]
+
+
+def test_a_set_is_replaced_for_packets_sent_afterwards(netns_pair: Pair, mode: HookChoice) -> None:
+    """All its uses, both families; no other set."""
+    ours, other = f"{A}, {A6}", f"{A}/32, {A6}"
+    tests = [f'src_addr_in "{ours}"', f'src_addr_in "{other}"', f'not (addr_in "{ours}")']
+    with counting(netns_pair, *tests, hook=mode) as (capture, sender):
+        every = (A, B, A6, B6)
+        assert counted(capture, sender, *every) == [2, 2, 2, 0]
+        for prefixes, hits in (
+            ([B, A6], [B, A6]),
+            ([B], [B]),
+            ([B6], [B6]),
+            (["0.0.0.0/0"], [A, B]),
+            (["::/0", "10.0.0.0/31"], [A, A6, B6]),
+            ([], []),
+            ([A, A6], [A, A6]),
+        ):
+            capture.replace_set(ours, prefixes)
+            for source in every:
+                hit = source in hits
+                assert counted(capture, sender, source)[0] == hit, (prefixes, source)
+            assert counted(capture, sender, A, A6, B)[1] == 2
+        capture.replace_set(other, PrefixSet.parse(B))
+        assert counted(capture, sender, *every) == [2, 1, 2, 0]
+
+
+@contextmanager
+def streaming(pair: Pair, *sources: str, target: str = C) -> Iterator[Callable[[], int]]:
+    """Packets of the sources in turn, as fast as it goes, until the block ends; then how many there were."""
+    stop = threading.Event()
+    frames = [frame(source, target) for source in sources] * 16
+
+    def pump(sender: Sender) -> None:
+        with pinned():
+            while not stop.is_set():
+                sender.send(frames)
+
+    with pair.sender() as sender, ThreadPoolExecutor() as pool:
+        running = pool.submit(pump, sender)
+        try:
+            yield lambda: sender.sent
+        finally:
+            stop.set()
+        running.result()
+
+
+def replace_many(capture: Capture, name: str, *sets: list[str]) -> None:
+    for turn in range(ROUNDS):
+        capture.replace_set(name, sets[turn % len(sets)])
+
+
+@pytest.mark.parametrize("hook", ["auto", "xdp"])
+def test_no_packet_meets_a_mixture(netns_pair: Pair, hook: HookChoice) -> None:
+    """Packets of A and of B; the set is {A} or {B}, with many others around, in the other half of the addresses.
+
+    Each set has one of the two, so in the end every packet was decided by one of them. The sum of hits is not
+    known, but that a packet of C, which is in both, is found, and one of D, in neither, is not.
+    """
+    name = f"{A}, {C}, {A6}"
+    around = [f"192.168.{n}.0/25" for n in range(50)]
+    sets = ([A, C, A6, *around], [B, C, B6, *around[::-1][:20]])
+    tests = [f'src_addr_in "{name}"', f"has_src_addr {C}", f'has_src_addr {C} .&&. src_addr_in "{name}"',
+             f'has_src_addr 10.0.0.4 .&&. src_addr_in "{name}"']  # fmt: skip
+    with counting(netns_pair, *tests, hook=hook) as (capture, _):
+        with streaming(netns_pair, A, B, C, "10.0.0.4") as sent:
+            replace_many(capture, name, *sets)
+        statistics = settled(capture, sent())
+    hits, of_c, c_found, d_found, *_ = statistics.groups[0].counters
+    assert of_c == c_found == sent() // 4
+    assert d_found == 0
+    assert sent() // 4 < hits < sent() * 3 // 4, "both sets were in use"
+
+
+@pytest.mark.parametrize("hook", ["auto", "xdp"])
+def test_a_packet_meets_one_set_at_all_its_uses(netns_pair: Pair, hook: HookChoice) -> None:
+    """From A to B: one of them is in the set, whichever set it is; never both, never none.
+
+    Much happens between the uses, so that the set is likely to change meanwhile.
+    """
+    busy = " >-> ".join(f'when (src_addr_in "2001:db8::{n:x}, 192.0.2.{n}") (inc 9)' for n in range(20))
+    program = (
+        f'when (src_addr_in "{A}") (mark 1 >-> inc 0) >-> {busy} >-> '
+        f'when (dst_addr_in "{A}" .&&. has_mark 1) (inc 1) >-> unless (dst_addr_in "{A}" .||. has_mark 1) (inc 2) '
+        ">-> drop"
+    )
+    with opened(netns_pair, program, slots=64, hook=hook) as capture:
+        with streaming(netns_pair, A, target=B) as sent:
+            replace_many(capture, A, [A], [B])
+        statistics = settled(capture, sent())
+    first, both, none, *_ = statistics.groups[0].counters
+    assert 0 < first < sent()
+    assert (both, none) == (0, 0)
+
+
+def test_replacing_is_quick(netns_pair: Pair) -> None:
+    """Beside a stream of packets; also a set of many prefixes."""
+    many = [f"{10 + n // 65_536}.{n // 256 % 256}.{n % 256}.0/25" for n in range(20_000)]
+    with counting(netns_pair, f'src_addr_in "{", ".join(many[:16_000])}"') as (capture, _):
+        (name,) = (known.name for known in capture._path.plan.sets)
+        ready = [PrefixSet.of(many[::step]) for step in (1, 2)]
+        with streaming(netns_pair, A, B):
+            start = time.monotonic()
+            for turn in range(10):
+                capture.replace_set(name, ready[turn % 2])
+            assert time.monotonic() - start < 2.0
+
+
+def test_two_threads_replace_a_set(netns_pair: Pair) -> None:
+    """One after the other: what is in use is never written to."""
+    name = C
+    sets = [[C, f"{first}.0.0.0/8", *(f"{first + 1}.{n}.0.0/17" for n in range(40))] for first in (20, 30)]
+    with counting(netns_pair, f'src_addr_in "{name}"') as (capture, _):
+        with streaming(netns_pair, C) as sent, ThreadPoolExecutor() as pool:
+            for done in [pool.submit(replace_many, capture, name, *order) for order in (sets, sets[::-1])]:
+                done.result()
+        statistics = settled(capture, sent())
+    assert statistics.groups[0].counters[0] == sent()
+
+
+# what cannot be
+
+
+def test_a_set_that_is_too_large(netns_pair: Pair) -> None:
+    """The old one stays. There is room for 256 boundaries of each family, 128 prefixes that lie apart."""
+    with counting(netns_pair, f'src_addr_in "{A}"') as (capture, sender):
+        apart = [f"10.{n}.0.1" for n in range(129)]
+        for prefixes in (apart, [f"2001:db8:{n}::1" for n in range(129)]):
+            with pytest.raises(LimitError, match="room for 256 boundaries .* of IPv4 and 256 of IPv6") as caught:
+                capture.replace_set(A, prefixes)
+            assert "start the program with a larger set" in str(caught.value.hint)
+            assert counted(capture, sender, A, "10.0.0.1", "10.128.0.1")[0] == 2
+        capture.replace_set(A, apart[:128])
+        assert counted(capture, sender, "10.127.0.1", "10.128.0.1")[0] == 1
+
+
+def test_a_set_that_the_program_does_not_have(netns_pair: Pair) -> None:
+    with counting(netns_pair, f'src_addr_in "{A}"') as (capture, _):
+        with pytest.raises(UsageError, match="the program has no set of prefixes `ours`") as caught:
+            capture.replace_set("ours", [B])
+        assert caught.value.hint == f"it has: `{A}`"
+    with opened(netns_pair, "udp", slots=64) as capture:
+        with pytest.raises(UsageError, match="the program has no set of prefixes `ours`") as caught:
+            capture.replace_set("ours", [B])
+        assert caught.value.hint == "it has: none"
+
+
+@pytest.mark.parametrize("prefixes", [["10.0.0.256"], [A, "ours"], ["10.0.0.0/33"]])
+def test_no_prefixes(netns_pair: Pair, prefixes: list[str]) -> None:
+    with counting(netns_pair, f'src_addr_in "{A}"') as (capture, sender):
+        with pytest.raises(LiteralError):
+            capture.replace_set(A, prefixes)
+        assert counted(capture, sender, A, B)[0] == 1
+
+
+def test_a_closed_capture(netns_pair: Pair) -> None:
+    with counting(netns_pair, f'src_addr_in "{A}"') as (capture, _):
+        capture.stop()
+        capture.replace_set(A, [B])
+    with pytest.raises(RingClosedError, match="the capture is closed"):
+        capture.replace_set(A, [B])
+
+
+def test_a_file_that_is_missing(netns_pair: Pair, tmp_path: Path) -> None:
+    with pytest.raises(ProgramError, match="none.txt"):
+        opened(netns_pair, f'filter (addr_in "{tmp_path}/none.txt")')
+
+
+def test_delivery_by_a_set(netns_pair: Pair, mode: HookChoice) -> None:
+    program = f'filter (src_addr_in "{A}")'
+    with opened(netns_pair, program, hook=mode, slots=64) as capture, netns_pair.sender() as sender:
+        send(sender, [frame(A), frame(B)])
+        settled(capture, 2)
+        capture.replace_set(A, [B])
+        send(sender, [frame(A), frame(B), frame(B)])
+        check_identities(settled(capture, 5))
+        capture.stop()
+        assert [packet.data for packet in packets(capture[0])] == [frame(A), frame(B), frame(B)]
