@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from root.capture.harness import NUMBER_AT, check_identities, opened, packets, pinned, send, settled, udp4
+from root.capture.harness import CPU, NUMBER_AT, check_identities, opened, packets, send, settled, udp4
 from root.network import Pair, Sender
 from support.frames import ethernet, ip6, udp
 
@@ -86,24 +85,36 @@ def test_a_set_is_replaced_for_packets_sent_afterwards(netns_pair: Pair, mode: H
         assert counted(capture, sender, *every) == [2, 1, 2, 0]
 
 
+STREAM = """
+import os, signal, socket
+os.sched_setaffinity(0, {{{cpu}}})
+frames = [bytes.fromhex(text) for text in {frames}]
+stop = []
+signal.signal(signal.SIGTERM, lambda *of: stop.append(True))
+sent = 0
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as plug:
+    plug.bind(({device!r}, 0))
+    print("ready", flush=True)
+    while not stop:
+        for frame in frames:
+            plug.send(frame)
+        sent += len(frames)
+print(sent, flush=True)
+"""
+"""A process of its own: threads of ours would stand still while another one writes a set."""
+
+
 @contextmanager
 def streaming(pair: Pair, *sources: str, target: str = C) -> Iterator[Callable[[], int]]:
     """Packets of the sources in turn, as fast as it goes, until the block ends; then how many there were."""
-    stop = threading.Event()
-    frames = [frame(source, target) for source in sources] * 16
-
-    def pump(sender: Sender) -> None:
-        with pinned():
-            while not stop.is_set():
-                sender.send(frames)
-
-    with pair.sender() as sender, ThreadPoolExecutor() as pool:
-        running = pool.submit(pump, sender)
-        try:
-            yield lambda: sender.sent
-        finally:
-            stop.set()
-        running.result()
+    frames = [frame(source, target).hex() for source in sources] * (64 // len(sources))
+    total: list[int] = []
+    with pair.a.python(STREAM.format(cpu=CPU, frames=frames, device=pair.dev_a)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield lambda: total[0]
+        process.terminate()
+        total.append(int(process.stdout.read()))
 
 
 def replace_many(capture: Capture, name: str, *sets: list[str]) -> None:

@@ -12,7 +12,7 @@ def is_frag(m: Machine) -> bool:
     return m.headers.ip is not None and m.headers.ip.fragment
 
 
-def is_more_frag(m: Machine) -> bool:
+def is_later_frag(m: Machine) -> bool:
     return m.headers.ip is not None and m.headers.ip.later
 
 
@@ -20,7 +20,7 @@ def lower_frag(e: Emitter) -> Code:
     return e.is_fragment()
 
 
-def lower_more_frag(e: Emitter) -> Code:
+def lower_later_frag(e: Emitter) -> Code:
     """The protocol is known, and yet there is no place where its header begins."""
     known, _ = e.l4_proto()
     return e.both(known, e.compare("==", e.l4_offset(), e.number(0)))
@@ -32,11 +32,16 @@ ROWS: tuple[Prim, ...] = (
         "is_first_frag",
         "",
         "is the first fragment of an IP datagram",
-        lambda m: is_frag(m) and not is_more_frag(m),
-        lambda e: e.both(lower_frag(e), e.negated(lower_more_frag(e))),
+        lambda m: is_frag(m) and not is_later_frag(m),
+        lambda e: e.both(lower_frag(e), e.negated(lower_later_frag(e))),
     ),
     predicate(
-        "is_more_frag", "", "is a fragment of an IP datagram, but not the first one", is_more_frag, lower_more_frag
+        "is_later_frag",
+        "",
+        "is a fragment of an IP datagram, but not the first one",
+        is_later_frag,
+        lower_later_frag,
+        aliases=("is_more_frag",),
     ),
     passing(
         "no_frag",
@@ -46,10 +51,11 @@ ROWS: tuple[Prim, ...] = (
         lambda e: e.negated(lower_frag(e)),
     ),
     passing(
-        "no_more_frag",
+        "no_later_frag",
         "",
         "is no fragment of an IP datagram, or the first one",
-        lambda m: not is_more_frag(m),
-        lambda e: e.negated(lower_more_frag(e)),
+        lambda m: not is_later_frag(m),
+        lambda e: e.negated(lower_later_frag(e)),
+        aliases=("no_more_frag",),
     ),
 )

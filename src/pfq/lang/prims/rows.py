@@ -52,6 +52,7 @@ def passing(
     example: str = "",
     *,
     check: Check | None = None,
+    aliases: tuple[str, ...] = (),
 ) -> Prim:
     """The row of the filter that passes exactly what a predicate accepts, whose meanings are given.
 
@@ -70,6 +71,7 @@ def passing(
         example=f"{name}{f' {example}' if example else ''} >-> steer_flow",
         family="filter",
         check=check,
+        aliases=aliases,
     )
 
 

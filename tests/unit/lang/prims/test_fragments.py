@@ -10,8 +10,8 @@ from pfq.lang.prims.fragments import ROWS
 
 FIRST = {"tcp4 first fragment", "tcp6 first fragment"}
 LATER = {"tcp4 later fragment", "tcp4 last fragment", "tcp6 later fragment"}
-ACCEPTED = {"is_frag": FIRST | LATER, "is_first_frag": FIRST, "is_more_frag": LATER}
-PASSED = {"no_frag": set(FRAMES) - FIRST - LATER, "no_more_frag": set(FRAMES) - LATER}
+ACCEPTED = {"is_frag": FIRST | LATER, "is_first_frag": FIRST, "is_later_frag": LATER}
+PASSED = {"no_frag": set(FRAMES) - FIRST - LATER, "no_later_frag": set(FRAMES) - LATER}
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
@@ -33,9 +33,9 @@ NO, FIRST_PART, LATER_PART = (False, False, False), (True, True, False), (True, 
 
 def kinds(frame: bytes, level: int = 0) -> tuple[bool, ...]:
     """What the three predicates say; the filters must say the same."""
-    found = tuple(ask(name, frame, level=level) for name in ("is_frag", "is_first_frag", "is_more_frag"))
+    found = tuple(ask(name, frame, level=level) for name in ("is_frag", "is_first_frag", "is_later_frag"))
     assert ask("no_frag", frame, level=level) is not found[0]
-    assert ask("no_more_frag", frame, level=level) is not found[2]
+    assert ask("no_later_frag", frame, level=level) is not found[2]
     return found
 
 
