@@ -123,7 +123,9 @@ def growing() -> None:
     fit = statistics.correlation(list(medians), list(medians.values())) ** 2
     largest = max(each.elf_ms for each in found[SIZES[-1]])
     verdict = "under" if largest < LARGEST_MS else "over"
-    print(f"{start:.0f} ms and {slope:.1f} ms for each primitive (R2 = {fit:.3f}); {SIZES[-1]}: {verdict} {LARGEST_MS:.0f} ms")
+    print(
+        f"{start:.0f} ms and {slope:.1f} ms for each primitive (R2 = {fit:.3f}); {SIZES[-1]}: {verdict} {LARGEST_MS:.0f} ms"
+    )
 
 
 def main() -> None:

@@ -73,7 +73,9 @@ def addresses() -> tuple[int, ...]:
 def prefixes() -> tuple[IPv4Network | IPv6Network, ...]:
     """The set of prefixes: four in five are IPv4."""
     draw = random.Random(2)
-    four = [(IPv4Address(draw.getrandbits(32)), draw.choice((16, 20, 24, 24, 24, 32))) for _ in range(PREFIXES * 4 // 5)]
+    four = [
+        (IPv4Address(draw.getrandbits(32)), draw.choice((16, 20, 24, 24, 24, 32))) for _ in range(PREFIXES * 4 // 5)
+    ]
     six = [
         (IPv6Address(0x2001 << 112 | draw.getrandbits(112)), draw.choice((32, 48, 64, 128)))
         for _ in range(PREFIXES // 5)
@@ -150,9 +152,7 @@ def cases() -> dict[str, Case]:
         "5-tuple steering": Case("steer_flow", "steer"),
         "prefixes, the kernel's trie": Case(prefix_text(), "prefixes", with_members, fill=fill_tries),
         "prefixes, bisection": Case(prefix_text(), "prefixes_bisect", with_members, boundaries),
-        "Bloom filter": Case(
-            f"bloom_filter {BINS} [{members}] 32", "bloom", (*frames.MIX, (2, from_address())), bits
-        ),
+        "Bloom filter": Case(f"bloom_filter {BINS} [{members}] 32", "bloom", (*frames.MIX, (2, from_address())), bits),
         "tunnels": Case("shift (tcp >-> steer_flow)", "tunnel", tunnels()),
         "counters": Case(counters, "count"),
         # So few that they all pass, and so many that nearly none does.

@@ -32,6 +32,7 @@ from pfq.lang.lexer import KEYWORDS
 from pfq.lang.modules import library_modules
 from pfq.lang.operators import OPERATORS, Operator
 from pfq.lang.prims import PRIMS, Prim
+from pfq.lang.types import shown
 
 
 class Generated(SphinxDirective):
@@ -101,7 +102,7 @@ class Constants(Generated):
     """The flow keys and the truths."""
 
     def text(self) -> str:
-        rows = ((f"`{name}`", str(kind), f"`{value:#x}`") for name, (kind, value) in CONSTANTS.items())
+        rows = ((f"`{name}`", f"`{shown(kind)}`", f"`{value:#x}`") for name, (kind, value) in CONSTANTS.items())
         return table(("name", "type", "value"), rows)
 
 
@@ -115,11 +116,8 @@ class Library(Generated):
     def section(name: str) -> str:
         found = module(name)
         definitions = [library_definition(each.split(" :: ")[0]) for each in found["defines"]]
-        rows = (
-            (f"`{each['name']}`", f"`{each['type']}`", f"`{' '.join(each['definition'].partition('=')[2].split())}`")
-            for each in definitions
-        )
-        return f"### Module {name}\n\n{found['meaning']}\n\n{table(('name', 'type', 'definition'), rows)}\n"
+        rows = ((f"`{' '.join(each['definition'].split())}`", f"`{each['type']}`") for each in definitions)
+        return f"### Module {name}\n\n{found['meaning']}\n\n{table(('definition', 'type'), rows)}\n"
 
 
 class Operators(Generated):

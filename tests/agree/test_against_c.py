@@ -19,7 +19,10 @@ from pfq.lang.action import Fanout
 from pfq.lang.compile import compile_text
 from pfq.lang.interp import Interpreter, World
 
-pytestmark = [pytest.mark.agree, pytest.mark.skipif(compiler() is None, reason="there is no clang to compile the C with")]
+pytestmark = [
+    pytest.mark.agree,
+    pytest.mark.skipif(compiler() is None, reason="there is no clang to compile the C with"),
+]
 
 CPU = 0
 SHORTEST = 14

@@ -82,7 +82,7 @@ def lab() -> Iterator[Namespace]:
 
 @pytest.mark.parametrize("session", CAPTURES, ids=str)
 def test_sessions_print_what_is_shown(session: Snippet, lab: Namespace, tmp_path: Path) -> None:
-    """After the sessions of the page that make its devices. The sender does not wait for a slow capture, so try again."""
+    """After those that make the devices of the page. The sender does not wait for a slow capture, so try again."""
     lay_out(session, tmp_path)
     for before in SESSIONS:
         if before.page == session.page and before not in CAPTURES:

@@ -260,7 +260,9 @@ COMPARATORS = {
 }
 
 
-@pytest.mark.parametrize(("prop", "without"), [("ip_ttl", NOT_IP), ("tcp_dest", UDP), ("icmp_type", TCP)])
+@pytest.mark.parametrize(
+    ("prop", "without"), [("ip_ttl", NOT_IP), ("tcp_dest", UDP), ("icmp_type", TCP)], ids=["ip", "tcp", "icmp"]
+)
 def test_s15_comparators_are_false_when_the_property_is_absent(decide: Meanings, prop: str, without: bytes) -> None:
     operands = (0, 5, 2**64 - 1)
     tests = [f"{prop} {sign} {n}" for sign in COMPARATORS for n in operands]

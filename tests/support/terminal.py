@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.documents import ROOT, Snippet, blocks
-
 import pfq
+from support.documents import ROOT, Snippet, blocks
 
 _COMMAND = re.compile(r"^([$#]) (\S.*)\n((?:(?![$#] \S).*\n)*)", re.MULTILINE)
 _END = "-- end of the output --"

@@ -56,7 +56,7 @@ def is_plain(frame: bytes) -> bool:
     packet = Packet(frame)
     ip = packet.level(0).ip
     tagged = frame[12:14] in (b"\x81\x00", b"\x88\xa8")
-    return not tagged and (ip is None or not ip.fragment and (ip.version == 4 or frame[20] == ip.proto))
+    return not tagged and (ip is None or (not ip.fragment and (ip.version == 4 or frame[20] == ip.proto)))
 
 
 def test_the_page_has_enough() -> None:

@@ -1,4 +1,4 @@
-"""What the README and the manual show works: programs compile, examples and commands without privilege give what they show."""
+"""What the README and the manual show works: programs compile, and what needs no privilege gives what is shown."""
 
 from __future__ import annotations
 

@@ -230,7 +230,7 @@ def _boot(image: Image, folder: Path, accelerator: str, processor: str, seconds:
     command = [
         "qemu-system-x86_64", "-accel", accelerator, "-cpu", processor, "-smp", str(CPUS), "-m", str(MEMORY_MIB),
         "-kernel", str(image.kernel), "-initrd", str(image.disk), "-no-reboot", "-nodefaults", "-display", "none",
-        "-append", f"console=ttyS0 panic=-1 quiet loglevel=4 script={folder / 'script'}",
+        "-append", f"console=ttyS0 panic=-1 script={folder / 'script'}",
         "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap",
         "-serial", f"file:{folder / 'console'}", "-serial", f"file:{folder / 'output'}",
     ]

@@ -2,7 +2,9 @@
 
     0   u32 which half is in use
     64  half 0, then half 1, each:
-            u32 boundaries of IPv4, u32 boundaries of IPv6, up to 64 bytes
+            u32 boundaries of IPv6, u32 first step of a search for IPv4, u32 for IPv6, up to 64 bytes
+            u32[4097], up to 64 bytes       for each value of an IPv4 address's first 12 bits, and one more,
+                                            how many boundaries are below it
             u32[capacity4]                  boundaries of IPv4
             u64[capacity6], u64[capacity6]  upper and lower words of the boundaries of IPv6
 
@@ -15,7 +17,10 @@ the set is, because comparisons are made by arithmetic.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 from llvmlite import ir
@@ -27,6 +32,13 @@ from pfq.lang.prefixset import PrefixSet
 HEAD: Final = 64
 LEAST: Final = 256
 """Boundaries there is room for at least."""
+INDEX_BITS: Final = 12
+INDEX_SHIFT: Final = 32 - INDEX_BITS
+INDEX_BYTES: Final = ((1 << INDEX_BITS) + 1) * 4 + 60
+BOUNDARIES6, FIRST_STEP4, FIRST_STEP6 = 0, 4, 8
+"""Offsets in the first line of a half."""
+MAX_STEPS: Final = 22
+"""Of a search: enough for 2 million boundaries, which a million prefixes have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +68,17 @@ class SetRegion:
 
     @property
     def half_bytes(self) -> int:
-        return HEAD + 4 * self.capacity4 + 16 * self.capacity6
+        return self.upper6 + 16 * self.capacity6
+
+    @property
+    def boundaries4(self) -> int:
+        """Where the boundaries of IPv4 begin in a half."""
+        return HEAD + INDEX_BYTES
+
+    @property
+    def upper6(self) -> int:
+        """Where the upper words of the boundaries of IPv6 begin in a half."""
+        return self.boundaries4 + 4 * self.capacity4
 
     @property
     def size(self) -> int:
@@ -72,12 +94,17 @@ class SetRegion:
     def pieces(self, addresses: PrefixSet) -> list[tuple[int, bytes]]:
         """(offset in a half, bytes) that make up a set."""
         four, six = addresses.boundaries4, addresses.boundaries6
-        upper = HEAD + 4 * self.capacity4
+        index = [bisect_left(four, first << INDEX_SHIFT) for first in range((1 << INDEX_BITS) + 1)]
+        longest = max(after - before for before, after in pairwise(index))
         return [
-            (0, struct.pack("<II", len(four), len(six))),
-            (HEAD, struct.pack(f"<{len(four)}I", *four)),
-            (upper, struct.pack(f"<{len(six)}Q", *(number >> 64 for number in six))),
-            (upper + 8 * self.capacity6, struct.pack(f"<{len(six)}Q", *(number & (1 << 64) - 1 for number in six))),
+            (0, struct.pack("<III", len(six), _first_step(longest), _first_step(len(six)))),
+            (HEAD, struct.pack(f"<{len(index)}I", *index)),
+            (self.boundaries4, struct.pack(f"<{len(four)}I", *four)),
+            (self.upper6, struct.pack(f"<{len(six)}Q", *(number >> 64 for number in six))),
+            (
+                self.upper6 + 8 * self.capacity6,
+                struct.pack(f"<{len(six)}Q", *(number & (1 << 64) - 1 for number in six)),
+            ),
         ]
 
     def packed(self, addresses: PrefixSet) -> bytes:
@@ -86,6 +113,11 @@ class SetRegion:
         for at, piece in self.pieces(addresses):
             memory[HEAD + at : HEAD + at + len(piece)] = piece
         return bytes(memory)
+
+
+def _first_step(boundaries: int) -> int:
+    """The largest power of two that is not more."""
+    return 1 << boundaries.bit_length() - 1 if boundaries else 0
 
 
 class SearchCode:
@@ -103,43 +135,59 @@ class SearchCode:
         """Whether an IPv4 address (i64) is in the set."""
 
         def above(at: ir.Value) -> ir.Value:
-            boundary = self.b.zext(self.k.load(self.k.field(self.half, self.b.shl(at, I64(2))), HEAD, I32), I64)
+            place = self.k.field(self.half, self.b.shl(at, I64(2)))
+            boundary = self.b.zext(self.k.load(place, self.region.boundaries4, I32), I64)
             return self._sign(self.b.sub(address, boundary))
 
-        return self._odd(self._count(self.k.load(self.half, 0, I32), self.region.capacity4, above))
+        first = self.b.and_(self.k.opaque(self.b.lshr(address, I64(INDEX_SHIFT))), I64((1 << INDEX_BITS) - 1))
+        place = self.k.field(self.half, self.b.shl(first, I64(2)))
+        below, limit = (self.b.zext(self.k.load(place, HEAD + at, I32), I64) for at in (0, 4))
+        return self._odd(self._count(below, limit, FIRST_STEP4, self.region.capacity4, above))
 
     def has6(self, upper: ir.Value, lower: ir.Value) -> ir.Value:
         """Whether an IPv6 address is in the set."""
-        start = HEAD + 4 * self.region.capacity4
 
         def above(at: ir.Value) -> ir.Value:
             place = self.k.field(self.half, self.b.shl(at, I64(3)))
-            high = self.k.load(place, start, I64)
-            low = self.k.load(place, start + 8 * self.region.capacity6, I64)
+            high = self.k.load(place, self.region.upper6, I64)
+            low = self.k.load(place, self.region.upper6 + 8 * self.region.capacity6, I64)
             less = self.b.and_(self._equal(upper, high), self._less(lower, low))
             return self.b.or_(self._less(upper, high), less)
 
-        return self._odd(self._count(self.k.load(self.half, 4, I32), self.region.capacity6, above))
+        limit = self.b.zext(self.k.load(self.half, BOUNDARIES6, I32), I64)
+        return self._odd(self._count(I64(0), limit, FIRST_STEP6, self.region.capacity6, above))
 
-    def _count(self, boundaries: ir.Value, capacity: int, above: object) -> ir.Value:
-        """How many boundaries are not above the address."""
-        assert callable(above)
-        limit = self.b.zext(boundaries, I64)
+    def _count(
+        self,
+        below: ir.Value,
+        limit: ir.Value,
+        first_step: int,
+        capacity: int,
+        above: Callable[[ir.Value], ir.Value],
+    ) -> ir.Value:
+        """How many boundaries are not above the address: `below` at least, `limit` at most."""
+        first = self.b.zext(self.k.load(self.half, first_step, I32), I64)
         loop, end = (self.b.append_basic_block(name) for name in ("bisect", "bisected"))
         start = self.b.block
         self.b.branch(loop)
         self.b.position_at_end(loop)
-        count, step = self.b.phi(I64), self.b.phi(I64)
+        count, step, turn = (self.b.phi(I64) for _ in range(3))
         tried = self.b.add(count, step)
         beyond = self._sign(self.b.sub(limit, tried))
         index = self.b.and_(self.k.opaque(self.b.sub(tried, I64(1))), I64(capacity - 1))
         stay = self.b.or_(beyond, above(index))
         taken = self.b.add(count, self.b.and_(step, self.b.sub(stay, I64(1))))
-        next_step = self.b.lshr(step, I64(1))
-        for phi, first, following in ((count, I64(0), taken), (step, I64(capacity), next_step)):
-            phi.add_incoming(first, start)
+        next_step, next_turn = self.b.lshr(step, I64(1)), self.b.add(turn, I64(1))
+        for phi, before, following in (
+            (count, below, taken),
+            (step, first, next_step),
+            (turn, I64(0), next_turn),
+        ):
+            phi.add_incoming(before, start)
             phi.add_incoming(following, self.b.block)
-        self.b.cbranch(self.b.icmp_unsigned("!=", next_step, I64(0)), loop, end)
+        # The turns are for the verifier, which does not know the step.
+        more = self.b.icmp_unsigned("!=", next_step, I64(0))
+        self.b.cbranch(self.b.and_(more, self.b.icmp_unsigned("<", next_turn, I64(MAX_STEPS))), loop, end)
         self.b.position_at_end(end)
         return taken
 

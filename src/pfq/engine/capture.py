@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
@@ -24,7 +25,7 @@ from pfq.engine.events import ProgramEvent
 from pfq.engine.hooks import BINDINGS, DIRECTIONS, Binding, Direction, HookChoice, Way, incoming_ways, outgoing_way
 from pfq.engine.statistics import CaptureStatistics
 from pfq.engine.steering import Member
-from pfq.errors import DeviceGoneError, DeviceMissingError, PfqError, RingClosedError, UsageError
+from pfq.errors import DeviceGoneError, DeviceMissingError, LimitError, PfqError, RingClosedError, UsageError
 from pfq.kernel import features
 from pfq.kernel.addresses import addresses
 from pfq.kernel.devices import ARPHRD_ETHER, ARPHRD_LOOPBACK, Device, Promiscuous, device, devices
@@ -221,8 +222,14 @@ class Capture:
             if self._path.plan.hosts is not None:
                 found = addresses(self._link, self.device.index)
                 if found != known:
-                    self._path.set_hosts(found)
+                    self._follow_addresses(found)
                 known = found
+
+    def _follow_addresses(self, found: frozenset[IPv4Address | IPv6Address]) -> None:
+        try:
+            self._path.set_hosts(found)
+        except LimitError as error:
+            log.warning("%s; the program goes on with those that it had before", error.message)
 
     def _end_readers(self, error: PfqError) -> None:
         for endpoint in self._endpoints:

@@ -106,8 +106,17 @@ class DataPath:
 
     def set_hosts(self, hosts: Iterable[IPv4Address | IPv6Address]) -> None:
         """Tells the program the addresses of the receiving device."""
-        if self.plan.hosts is not None:
-            self._write_set(self.plan.hosts, set_of(map(str, hosts)))
+        region = self.plan.hosts
+        if region is None:
+            return
+        found = set_of(map(str, hosts))
+        if not region.fits(found):
+            raise LimitError(
+                "the device has too many addresses for `is_ip_host`: there is room for "
+                f"{region.capacity4 // 2:,} of IPv4 that lie apart and {region.capacity6 // 2:,} of IPv6",
+                hint="list them in a file, and ask with `addr_in`",
+            )
+        self._write_set(region, found)
 
     def replace_set(self, name: str, addresses: PrefixSet) -> None:
         """Changes a set of prefixes; a packet meets the old set or the new one, never a mixture."""

@@ -14,6 +14,7 @@ from root.capture.harness import CPU, NUMBER_AT, check_identities, opened, packe
 from root.network import Pair, Sender
 from support.frames import ethernet, ip6, udp
 
+from pfq.codegen.prefixes import SetRegion
 from pfq.engine.capture import Capture
 from pfq.engine.hooks import HookChoice
 from pfq.errors import LimitError, LiteralError, ProgramError, RingClosedError, UsageError
@@ -117,31 +118,37 @@ def streaming(pair: Pair, *sources: str, target: str = C) -> Iterator[Callable[[
         total.append(int(process.stdout.read()))
 
 
-def replace_many(capture: Capture, name: str, *sets: list[str]) -> None:
+def replace_many(capture: Capture, name: str, *sets: PrefixSet) -> None:
     for turn in range(ROUNDS):
         capture.replace_set(name, sets[turn % len(sets)])
 
 
-@pytest.mark.parametrize("hook", ["auto", "xdp"])
-def test_no_packet_meets_a_mixture(netns_pair: Pair, hook: HookChoice) -> None:
-    """Packets of A and of B; the set is {A} or {B}, with many others around, in the other half of the addresses.
+def large(*last: str, before: int) -> PrefixSet:
+    """Some addresses behind many prefixes."""
+    return PrefixSet.of([*last, *(f"1.{n // 256}.{n % 256}.0/25" for n in range(before))])
 
-    Each set has one of the two, so in the end every packet was decided by one of them. The sum of hits is not
-    known, but that a packet of C, which is in both, is found, and one of D, in neither, is not.
+
+@pytest.mark.parametrize("hook", ["auto", "xdp"])
+def test_no_packet_meets_a_mixture(netns_pair: Pair, hook: HookChoice, tmp_path: Path) -> None:
+    """A is in one set, B in the other, C in both and D in none; so C is found always and D never.
+
+    The others move C to another place of the table, and it takes a while to write them.
     """
-    name = f"{A}, {C}, {A6}"
-    around = [f"192.168.{n}.0/25" for n in range(50)]
-    sets = ([A, C, A6, *around], [B, C, B6, *around[::-1][:20]])
-    tests = [f'src_addr_in "{name}"', f"has_src_addr {C}", f'has_src_addr {C} .&&. src_addr_in "{name}"',
-             f'has_src_addr 10.0.0.4 .&&. src_addr_in "{name}"']  # fmt: skip
+    name = str(tmp_path / "nets")
+    Path(name).write_text("\n".join(f"1.{n // 256}.{n % 256}.0/25" for n in range(16_000)))
+    sets = (large(A, C, A6, before=16_000), large(B, C, B6, before=8_000))
+    d = "10.0.0.4"
+    tests = [f'src_addr_in "{name}"', f'has_src_addr {C} .&&. src_addr_in "{name}"', f"has_src_addr {C}",
+             f'has_src_addr {d} .&&. src_addr_in "{name}"']  # fmt: skip
     with counting(netns_pair, *tests, hook=hook) as (capture, _):
-        with streaming(netns_pair, A, B, C, "10.0.0.4") as sent:
+        capture.replace_set(name, sets[1])
+        with streaming(netns_pair, A, C, C, C, C, C, C, d) as sent:
             replace_many(capture, name, *sets)
         statistics = settled(capture, sent())
-    hits, of_c, c_found, d_found, *_ = statistics.groups[0].counters
-    assert of_c == c_found == sent() // 4
+    hits, c_found, of_c, d_found, *_ = statistics.groups[0].counters
+    assert c_found == of_c == sent() * 6 // 8
     assert d_found == 0
-    assert sent() // 4 < hits < sent() * 3 // 4, "both sets were in use"
+    assert of_c < hits < sent() * 7 // 8, "both sets were in use"
 
 
 @pytest.mark.parametrize("hook", ["auto", "xdp"])
@@ -158,7 +165,7 @@ def test_a_packet_meets_one_set_at_all_its_uses(netns_pair: Pair, hook: HookChoi
     )
     with opened(netns_pair, program, slots=64, hook=hook) as capture:
         with streaming(netns_pair, A, target=B) as sent:
-            replace_many(capture, A, [A], [B])
+            replace_many(capture, A, PrefixSet.parse(A), PrefixSet.parse(B))
         statistics = settled(capture, sent())
     first, both, none, *_ = statistics.groups[0].counters
     assert 0 < first < sent()
@@ -178,13 +185,23 @@ def test_replacing_is_quick(netns_pair: Pair) -> None:
             assert time.monotonic() - start < 2.0
 
 
-def test_two_threads_replace_a_set(netns_pair: Pair) -> None:
-    """One after the other: what is in use is never written to."""
-    name = C
-    sets = [[C, f"{first}.0.0.0/8", *(f"{first + 1}.{n}.0.0/17" for n in range(40))] for first in (20, 30)]
-    with counting(netns_pair, f'src_addr_in "{name}"') as (capture, _):
+def test_two_threads_replace_a_set(netns_pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other, however long the writing takes: what is in use is not written to."""
+    pieces = SetRegion.pieces
+
+    def slowly(region: SetRegion, addresses: PrefixSet) -> Iterator[tuple[int, bytes]]:
+        for piece in pieces(region, addresses):
+            time.sleep(0.0005)
+            yield piece
+
+    def replace(before: int) -> None:
+        for _ in range(30):
+            capture.replace_set(C, large(C, before=before))
+
+    with counting(netns_pair, f'src_addr_in "{C}"') as (capture, _):
+        monkeypatch.setattr(SetRegion, "pieces", slowly)
         with streaming(netns_pair, C) as sent, ThreadPoolExecutor() as pool:
-            for done in [pool.submit(replace_many, capture, name, *order) for order in (sets, sets[::-1])]:
+            for done in [pool.submit(replace, before) for before in (100, 10)]:
                 done.result()
         statistics = settled(capture, sent())
     assert statistics.groups[0].counters[0] == sent()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -81,7 +82,7 @@ def test_many(netns_pair: Pair, link: Netlink) -> None:
     """More than one message holds."""
     texts = [f"10.9.{n // 250}.{n % 250 + 1}" for n in range(2000)]
     batch = "".join(f"address add {text}/16 dev {netns_pair.dev_b}\n" for text in texts)
-    netns_pair.b.run("sh", "-c", f"echo '{batch}' | ip -batch -")
+    subprocess.run(netns_pair.b.command("ip", "-batch", "-"), input=batch, text=True, check=True)
     assert addresses(link, netns_pair.ifindex_b) == of(*texts)
 
 

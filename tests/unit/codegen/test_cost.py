@@ -35,4 +35,6 @@ def test_what_costs_nothing() -> None:
 
 def test_more_work_costs_more() -> None:
     names = ("kernel", "is_ip", "is_tcp", "has_port", "steer_gtp_usr")
-    assert [cost(PRIMS[name]).instructions for name in names] == sorted(cost(PRIMS[name]).instructions for name in names)
+    assert [cost(PRIMS[name]).instructions for name in names] == sorted(
+        cost(PRIMS[name]).instructions for name in names
+    )

@@ -88,7 +88,12 @@ def test_devices_have_numbers_in_the_order_of_their_first_use() -> None:
 
 def test_messages_have_numbers_by_kind_and_text() -> None:
     plan = DataPlan()
-    told = [Event(EventKind.TRACE), Event(EventKind.MESSAGE, "a"), Event(EventKind.MESSAGE, "b"), Event(EventKind.TRACE)]
+    told = [
+        Event(EventKind.TRACE),
+        Event(EventKind.MESSAGE, "a"),
+        Event(EventKind.MESSAGE, "b"),
+        Event(EventKind.TRACE),
+    ]
     assert [plan.site(event) for event in told] == [0, 1, 2, 0]
 
 

@@ -14,7 +14,7 @@ from support.frames import tcp
 from support.handmade import v4, v6
 
 from pfq.codegen.native import NativeProgram
-from pfq.codegen.prefixes import HEAD, LEAST, SetRegion
+from pfq.codegen.prefixes import HEAD, INDEX_BYTES, LEAST, SetRegion
 from pfq.lang.action import Fanout
 from pfq.lang.compile import compile_text
 from pfq.lang.interp import World
@@ -40,16 +40,26 @@ def test_room_for_twice_as_much(boundaries: int, capacity: int) -> None:
 
 def test_where_the_pieces_lie() -> None:
     region = SetRegion(offset=640, capacity4=4, capacity6=2)
-    assert (region.half_bytes, region.size) == (64 + 4 * 4 + 16 * 2, 64 + 2 * 112)
-    assert (region.half(0), region.half(1)) == (640 + 64, 640 + 64 + 112)
+    half = 64 + INDEX_BYTES + 4 * 4 + 16 * 2
+    assert (region.half_bytes, region.size) == (half, 64 + 2 * half)
+    assert (region.half(0), region.half(1)) == (640 + 64, 640 + 64 + half)
     high, low = 0x20010DB8 << 96, 0x1_0000_0000_0000_0007
-    addresses = PrefixSet("", (1, 0xFFFFFFFE), (high, high + low))
+    addresses = PrefixSet("", (1, 2, 0xFFFFFFFE), (high, high + low))
+    start = 64 + INDEX_BYTES
     assert region.pieces(addresses) == [
-        (0, struct.pack("<II", 2, 2)),
-        (64, struct.pack("<II", 1, 0xFFFFFFFE)),
-        (80, struct.pack("<QQ", high >> 64, (high >> 64) + 1)),
-        (96, struct.pack("<QQ", 0, 7)),
+        (0, struct.pack("<III", 2, 2, 2)),
+        (64, struct.pack("<4097I", 0, *[2] * 4095, 3)),
+        (start, struct.pack("<III", 1, 2, 0xFFFFFFFE)),
+        (start + 16, struct.pack("<QQ", high >> 64, (high >> 64) + 1)),
+        (start + 32, struct.pack("<QQ", 0, 7)),
     ]
+
+
+def test_the_index_says_how_many_boundaries_are_below() -> None:
+    boundaries = (0, 1, 1 << 20, (1 << 20) + 5, 7 << 20, (8 << 20) - 1)
+    (_, head), (_, index), *_ = SetRegion(0, 8, 2).pieces(PrefixSet("", boundaries, ()))
+    assert struct.unpack_from("<9I", index) == (0, 2, 4, 4, 4, 4, 4, 4, 6)
+    assert struct.unpack("<III", head) == (0, 2, 0), "no IPv6, at most two in one place, nothing to search for IPv6"
 
 
 def test_the_whole_region() -> None:
@@ -57,7 +67,10 @@ def test_the_whole_region() -> None:
     region = SetRegion(offset=640, capacity4=4, capacity6=2)
     packed = region.packed(PrefixSet("", (5,), ()))
     assert len(packed) == HEAD + region.half_bytes
-    assert packed == bytes(64) + struct.pack("<II", 1, 0).ljust(64, b"\0") + struct.pack("<I", 5).ljust(48, b"\0")
+    index = struct.pack("<4097I", 0, *[1] * 4096).ljust(INDEX_BYTES, b"\0")
+    assert packed == bytes(64) + struct.pack("<III", 0, 1, 0).ljust(64, b"\0") + index + struct.pack("<I", 5).ljust(
+        48, b"\0"
+    )
 
 
 @pytest.mark.parametrize(
