@@ -1,4 +1,4 @@
-"""Statements 1 to 4 and 10 to 17: composition, branches, alternatives and the logic of predicates.
+"""Statements 1 to 4 and 10 to 13: composition, branches and alternatives.
 
 What an action of these delivers is a function of the action alone, so they are about actions. Statements about
 deliveries are in `test_groups`.
@@ -6,17 +6,14 @@ deliveries are in `test_groups`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from support.backends import WORLD
-from support.statements import A, B, Meanings, arp_frame, frame, icmp_frame, tcp_frame, udp_frame
+from support.statements import Meanings, arp_frame, tcp_frame, udp_frame
 
 from pfq.errors import UnknownNameError
 from pfq.lang import compile_text, drop, inc, is_tcp, steer_flow, to_program, when
 from pfq.lang.action import ANY_CLASSES, DEFAULT_CLASSES, Action, Event, EventKind, Fanout
-from pfq.lang.interp import World
 from pfq.lang.prims import PRIMS
 from pfq.lang.program import Call, Chain, Program
 
@@ -192,138 +189,3 @@ def test_s13_effects_of_a_failed_alternative_stay(decide: Meanings) -> None:
     assert decide(f"par ({EFFECTS} >-> steer_to 4 >-> drop) unit", TCP) == AFTER_EFFECTS
     twice = decide("par3 (inc 1 >-> mark 2 >-> drop) (inc 1 >-> put_state 3 >-> drop) (inc 1)", TCP)
     assert (twice.counters, twice.mark, twice.state) == ({1: 3}, 2, 3)
-
-
-# the logic of predicates
-
-
-@pytest.mark.parametrize(
-    ("sign", "name", "holds"),
-    [(".&&.", "and", lambda p, q: p and q), (".||.", "or", lambda p, q: p or q), (".^^.", "xor", lambda p, q: p != q)],
-)
-def test_s14_truth_tables(decide: Meanings, sign: str, name: str, holds: Callable[[bool, bool], bool]) -> None:
-    values = {"is_ip": True, "is_tcp": False}
-    pairs = {(p, q): holds(values[p], values[q]) for p in values for q in values}
-    for form in (f"{{}} {sign} {{}}", f"{name} {{}} {{}}"):
-        wanted = {form.format(*pair) for pair, truth in pairs.items() if truth}
-        assert decide.holding(UDP, *(form.format(*pair) for pair in pairs)) == wanted
-
-
-def test_s14_not_negates(decide: Meanings) -> None:
-    assert decide.holding(UDP, "not is_tcp", "not is_ip", "not (not is_ip)") == {"not is_tcp", "not (not is_ip)"}
-
-
-def at_time(milliseconds: int) -> World:
-    return replace(WORLD, now_ns=10**9 + milliseconds * 10**6)
-
-
-LOOK = "flow_get key_3tuple 8 2 .== 7"
-"""A predicate whose evaluation can be seen: it keeps the flow alive for 2 seconds more."""
-
-
-@pytest.mark.parametrize(
-    ("test", "port", "looked"),
-    [
-        (f"has_src_port 2 .&&. {LOOK}", 2, True),
-        (f"has_src_port 2 .&&. {LOOK}", 3, False),
-        (f"has_src_port 2 .||. {LOOK}", 2, False),
-        (f"has_src_port 2 .||. {LOOK}", 3, True),
-        (f"has_src_port 2 .^^. {LOOK}", 2, True),
-        (f"has_src_port 2 .^^. {LOOK}", 3, True),
-        (f"{LOOK} .&&. has_src_port 2", 3, True),
-    ],
-)
-def test_s14_the_second_is_evaluated_only_when_it_matters(decide: Meanings, test: str, port: int, looked: bool) -> None:
-    text = f"""main = when (has_src_port 9) (when ({LOOK}) (inc 1) >-> drop)
-        >-> when (has_src_port 1) (flow_put key_3tuple 8 2 7 >-> drop)
-        >-> when ({test}) (inc 0)"""
-
-    def at(milliseconds: int, source_port: int) -> dict[int, int]:
-        # Cases with the same program must not meet each other's flows.
-        host = f"10.0.{port}.1"
-        return decide(text, tcp_frame(host, ports=(source_port, 80)), at_time(milliseconds)).counters
-
-    at(0, 1)
-    at(1500, port)
-    assert at(2500, 9) == ({1: 1} if looked else {}), "alive only when the look at 1.5 s happened"
-
-
-COMPARATORS = {
-    ".<": "less",
-    ".<=": "less_eq",
-    ".==": "equal",
-    "./=": "not_equal",
-    ".>": "greater",
-    ".>=": "greater_eq",
-    "`any_bit`": "any_bit",
-    "`all_bit`": "all_bit",
-}
-
-
-@pytest.mark.parametrize(
-    ("prop", "without"), [("ip_ttl", NOT_IP), ("tcp_dest", UDP), ("icmp_type", TCP)], ids=["ip", "tcp", "icmp"]
-)
-def test_s15_comparators_are_false_when_the_property_is_absent(decide: Meanings, prop: str, without: bytes) -> None:
-    operands = (0, 5, 2**64 - 1)
-    tests = [f"{prop} {sign} {n}" for sign in COMPARATORS for n in operands]
-    tests += [f"{name} {prop} {n}" for name in COMPARATORS.values() for n in operands]
-    assert decide.holding(without, *tests) == set()
-    negated = [f"not ({prop} {sign} 5)" for sign in COMPARATORS]
-    assert decide.holding(without, *negated) == set(negated)
-    assert decide.passes(f"unless ({prop} .== 5) (steer_to 1)", without)
-
-
-TTL_64 = tcp_frame()
-
-
-def test_s15_control(decide: Meanings) -> None:
-    """With the property each of them can be true."""
-    true = "ip_ttl .< 65", "ip_ttl .<= 64", "ip_ttl .== 64", "ip_ttl ./= 5", "ip_ttl .> 63", "ip_ttl .>= 64"
-    assert decide.holding(TTL_64, *true, "ip_ttl `any_bit` 64", "ip_ttl `all_bit` 64").issuperset(true)
-
-
-def test_s16_comparisons_are_unsigned_and_of_64_bits(decide: Meanings) -> None:
-    truths = {
-        f"ip_ttl .< {2**64 - 1}": True,
-        f"ip_ttl .<= {2**63}": True,
-        f"ip_ttl .> {2**63}": False,
-        f"ip_ttl .>= {2**64 - 64}": False,
-        f"ip_ttl ./= {2**32 + 64}": True,
-        f"ip_ttl .== {2**32 + 64}": False,
-        f"ip_ttl .< {2**32}": True,
-        f"ip_ttl .> {2**32}": False,
-        "get_mark .> 2147483648": True,
-    }
-    text = "mark 4294967295 >-> " + " >-> ".join(f"when ({test}) (inc {n})" for n, test in enumerate(truths))
-    assert decide(text, TTL_64).counters == {n: 1 for n, truth in enumerate(truths.values()) if truth}
-
-
-def test_s16_mirrored_forms(decide: Meanings) -> None:
-    """Whether the property stands on the right or on the left, the same is compared with the same."""
-    signs = {
-        "<": ("<", (65,)),
-        "<=": ("<=", (64, 65)),
-        "==": ("==", (64,)),
-        "/=": ("/=", (63, 65)),
-        ">": (">", (63,)),
-        ">=": (">=", (63, 64)),
-    }
-    opposite = {"<": ">", "<=": ">=", "==": "==", "/=": "/=", ">": "<", ">=": "<="}
-    plain = {f"ip_ttl .{sign} {n}": n in numbers for sign, (_, numbers) in signs.items() for n in (63, 64, 65)}
-    mirrored = {
-        f"{n} {opposite[sign]}. ip_ttl": n in numbers for sign, (_, numbers) in signs.items() for n in (63, 64, 65)
-    }
-    assert len(plain) == len(mirrored) == 18
-    for tests in (plain, mirrored):
-        assert decide.holding(TTL_64, *tests) == {test for test, truth in tests.items() if truth}
-
-
-def test_s17_bits(decide: Meanings) -> None:
-    value = 0b1010
-    packet = frame(A, B, 6, b"", ttl=value)
-    for mask in (0, 1, 2, 8, 10, 11, 5, 2**63 + 8, 2**64 - 1):
-        wanted = {"any_bit"} if value & mask else set()
-        wanted |= {"all_bit"} if value & mask == mask else set()
-        tests = {f"ip_ttl `{name}` {mask}": name for name in ("any_bit", "all_bit")}
-        assert {tests[test] for test in decide.holding(packet, *tests)} == wanted, mask
-    assert decide.holding(icmp_frame(), "icmp_code `all_bit` 0", "icmp_code `any_bit` 0") == {"icmp_code `all_bit` 0"}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[2] / "bench"))
 
-from clang import compiled, compiler  # noqa: E402
-from programs import Case, cases  # noqa: E402
-from trial import TABLE, TIME_NS, Decision, InC, Ours  # noqa: E402
+from clang import compiled, compiler
+from programs import Case, cases
+from trial import TABLE, TIME_NS, Decision, InC, Ours
 
 __all__ = ["TABLE", "TIME_NS", "Case", "Decision", "InC", "Ours", "cases", "compiled", "compiler"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
 from typing import TypeVar
@@ -40,6 +40,8 @@ ICMP, TCP, UDP, GRE = 1, 6, 17, 47
 IP4, IP6, ARP = 0x0800, 0x86DD, 0x0806
 LIMITED_BROADCAST = "255.255.255.255"
 A, B = "10.0.0.1", "10.0.0.2"
+FRAGMENTS = (0x2000, 0x2001, 0x0002)
+"""Flags and offset of the first, a middle and the last fragment of a datagram."""
 
 
 def ether(kind: int, payload: bytes, *, dst: bytes = MAC_B, src: bytes = MAC_A, tags: Sequence[int] = ()) -> bytes:
@@ -84,6 +86,18 @@ def mac(number: int) -> bytes:
 
 def arp_frame(note: int = 0, *, dst: bytes = MAC_B, src: bytes = MAC_A) -> bytes:
     return ether(ARP, note.to_bytes(28, "big"), dst=dst, src=src)
+
+
+NOT_IP = (arp_frame(), arp_frame(dst=EVERYONE), ether(0x88B5, bytes(46)), ether(46, b"\xaa\xaa\x03" + bytes(43)))
+
+
+def over_link(a: bytes, b: bytes, note: int = 0) -> list[bytes]:
+    """Frames of several protocols from one hardware address to another."""
+    return [
+        arp_frame(note, dst=b, src=a),
+        ether(IP4, packet(f"10.0.{note}.1", B, TCP, tcp()), dst=b, src=a),
+        ether(0x88B5, note.to_bytes(46, "big"), dst=b, src=a),
+    ]
 
 
 def by_port(actions: Mapping[int, str]) -> str:
@@ -184,6 +198,11 @@ class Groups:
         return found
 
 
+def places_of_both(homes: Mapping[T, int], pairs: Iterable[tuple[T, T]]) -> list[tuple[int, ...]]:
+    """Where packets go that the homes of both ends get: to one end-point when they have the same."""
+    return [tuple(sorted({homes[a], homes[b]})) for a, b in pairs]
+
+
 def received(endpoint: Endpoint) -> list[Packet]:
     """What waits for an end-point."""
     return packets(iter(lambda: endpoint.reader.read(timeout=0), None))  # type: ignore[arg-type]
@@ -192,6 +211,10 @@ def received(endpoint: Endpoint) -> list[Packet]:
 def everyone(count: int) -> list[Member]:
     """End-points 0, 1, 2, … with weight 1, in class 0."""
     return [Member(number) for number in range(count)]
+
+
+FOUR, ALL = everyone(4), (0, 1, 2, 3)
+NOWHERE: tuple[int, ...] = ()
 
 
 @contextmanager

@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pfq.cli.output import json_option, print_json
 from pfq.errors import PfqError, UsageError, error_classes
 from pfq.source import did_you_mean
+
+if TYPE_CHECKING:
+    from pfq.lang.prims.table import Prim
 
 CODE = re.compile(r"PFQ\d{3}", re.IGNORECASE)
 
@@ -38,12 +41,12 @@ def command(subject: str, device: str | None, as_json: bool) -> None:
 
 
 def explain(subject: str, device: str | None) -> dict[str, Any]:
-    from pfq.lang.explain import library_definition, module, primitive
+    from pfq.lang.explain import library_definition, module
     from pfq.lang.modules import library_modules, library_names
     from pfq.lang.prims import PRIMS
 
     if subject in PRIMS:
-        return primitive(PRIMS[subject])
+        return entry(PRIMS[subject])
     if subject == "-" or os.path.exists(subject):
         return explain_program(subject, device)
     if subject in library_modules():
@@ -53,8 +56,17 @@ def explain(subject: str, device: str | None) -> dict[str, Any]:
     known = (*PRIMS.names(), *library_modules(), *library_names())
     raise UsageError(
         f"`{subject}` is neither a file, nor a primitive, nor in the library, nor the code of an error",
-        hint=did_you_mean(subject, known) or "`pfq functions` lists the primitives",
+        hint=did_you_mean(subject, known) or PRIMS.why_missing() or "`pfq functions` lists the primitives",
     )
+
+
+def entry(prim: Prim) -> dict[str, Any]:
+    """What the manual says of a primitive, with its cost."""
+    from pfq.codegen.cost import cost
+    from pfq.lang.explain import primitive
+
+    found = cost(prim)
+    return primitive(prim, (found.instructions, found.reads))
 
 
 def explain_error(code: str) -> dict[str, Any]:

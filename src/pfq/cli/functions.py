@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
-from pfq.cli.explain import lines
+from pfq.cli.explain import entry, lines
 from pfq.cli.output import json_option, print_json, print_table
 from pfq.errors import UsageError
 
@@ -19,10 +20,9 @@ def command(search: str | None, as_json: bool) -> None:
 
     A search also finds what modules of the library define; `pfq explain Services` lists all of one.
     """
-    from pfq.lang.explain import primitive
     from pfq.lang.prims import PRIMS
 
-    found = [primitive(prim) for prim in PRIMS.values()] if search is None else matching(search.lower())
+    found = [entry(prim) for prim in PRIMS.values()] if search is None else matching(search.lower())
     if not found:
         raise UsageError(f"no primitive has `{search}` in its name or meaning", hint="`pfq functions` lists them all")
     if as_json:
@@ -32,11 +32,13 @@ def command(search: str | None, as_json: bool) -> None:
     else:
         rows = [(record["name"], record["type"], record["meaning"]) for record in found]
         print_table(f"{len(rows)} primitives", ("name", "type", "meaning"), rows)
+    for fault in PRIMS.broken():
+        print(f"warning[{fault.code}]: {fault.message}", file=sys.stderr)
 
 
 def matching(word: str) -> list[dict[str, Any]]:
     """The primitives and the definitions of the library that a word finds."""
-    from pfq.lang.explain import library_definition, primitive
+    from pfq.lang.explain import library_definition
     from pfq.lang.modules import library_names
     from pfq.lang.prims import PRIMS
 
@@ -45,4 +47,4 @@ def matching(word: str) -> list[dict[str, Any]]:
         for prim in PRIMS.values()
         if any(word in text.lower() for text in (prim.name, prim.family, prim.doc, *prim.aliases))
     ]
-    return [*map(primitive, prims), *(library_definition(name) for name in library_names() if word in name)]
+    return [*map(entry, prims), *(library_definition(name) for name in library_names() if word in name)]

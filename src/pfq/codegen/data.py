@@ -18,6 +18,8 @@ from pfq.lang.prefixset import PrefixSet
 LINE: Final = 64
 MAX_DATA: Final = 1 << 29
 """What the verifier lets an offset into one map reach."""
+OWN_BOUNDARIES: Final = 4096
+"""Room for half as many addresses of a device, of each family."""
 MAX_DEVICES, MAX_SITES = 64, 255
 
 
@@ -83,7 +85,7 @@ class DataPlan:
     def own_addresses(self) -> SetRegion:
         """The region of the set of the device's own addresses, empty at first."""
         if self.hosts is None:
-            region = SetRegion.with_room_for(PrefixSet(""))
+            region = SetRegion(0, OWN_BOUNDARIES, OWN_BOUNDARIES)
             self.hosts = region.moved(self.region(region.size))
         return self.hosts
 

@@ -167,18 +167,25 @@ class CodeEmitter(Keeping):
 
     def report(self, kind: EventKind, text: str = "") -> None:
         site = self.plan.site(Event(kind, text))
-        self._append(layouts.EVENT_COUNT, layouts.EVENTS, MAX_EVENTS, ir.Constant(I8, site))
-        if self.around.tell is not None:
-            self.around.tell(self.b, site)
+        tell = self.around.tell
 
-    def _append(self, count_at: int, list_at: int, limit: int, item: ir.Value) -> None:
-        """Appends to a list of the record, when there is room."""
+        def told() -> None:
+            if tell is not None:
+                tell(self.b, site)
+
+        self._append(layouts.EVENT_COUNT, layouts.EVENTS, MAX_EVENTS, ir.Constant(I8, site), told)
+
+    def _append(
+        self, count_at: int, list_at: int, limit: int, item: ir.Value, then: Callable[[], None] = lambda: None
+    ) -> None:
+        """Appends to a list of the record, when there is room, and emits what follows then."""
         count = self._load(count_at)
         with self.b.if_then(self.b.icmp_unsigned("<", count, I32(limit))):
             width = item.type.width // 8
             place = self.b.and_(self.k.opaque(self.b.zext(count, I64)), I64(limit - 1))
             self.k.store(item, self.k.field(self.record, self.b.mul(place, I64(width))), list_at)
             self._store(count_at, self.b.add(count, I32(1)))
+            then()
 
     def to_kernel(self) -> None:
         self.passes_up = True

@@ -33,6 +33,16 @@ class Now:
 
 
 @dataclass(frozen=True, slots=True)
+class HalfInUse:
+    """Which half of a set of prefixes is in use; asked once for a packet, which must not meet two sets.
+
+    offset  of the set in the memory of programs
+    """
+
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
 class EtherType:
     """The EtherType behind the tags, as little endian, plus 2**16."""
 
@@ -114,7 +124,7 @@ class Bytes:
         return self.offset + self.size
 
 
-OfFrame = Length | Ingress | Now | EtherType | TagControl | TagType | Wire
+OfFrame = Length | Ingress | Now | HalfInUse | EtherType | TagControl | TagType | Wire
 OfLevel = Version | Fragment | Protocol | L4Offset | AddressHash | Present | Bytes
 Fact = OfFrame | OfLevel
 
@@ -145,6 +155,9 @@ class Facts:
         """How many levels must be read."""
         found = [fact.level for fact in self.slots if isinstance(fact, OfLevel) and not _is_frame(fact)]
         return max(found, default=-1) + 1
+
+    def halves(self) -> list[HalfInUse]:
+        return [fact for fact in self.slots if isinstance(fact, HalfInUse)]
 
     def wires(self) -> list[Wire]:
         return [fact for fact in self.slots if isinstance(fact, Wire)]

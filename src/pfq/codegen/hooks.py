@@ -183,3 +183,6 @@ class KernelWindow:
         if self.trial:
             return self.k.load(self.k.map(layouts.CONFIG_MAP), layouts.TRIAL_TIME, I64)
         return self.k.call(Helper.KTIME_GET_NS)
+
+    def kept(self, b: ir.IRBuilder, offset: int) -> ir.Value:
+        return b.zext(self.k.load(self.k.map(layouts.DATA_MAP), offset, I32), I64)

@@ -9,7 +9,7 @@ from llvmlite import ir
 
 from pfq.codegen.arithmetic import Surroundings
 from pfq.codegen.data import LINE, DataPlan, power_of_two
-from pfq.codegen.facts import Facts
+from pfq.codegen.facts import Facts, HalfInUse
 from pfq.codegen.llvm import I64
 from pfq.codegen.prefixes import SearchCode, SetRegion
 from pfq.codegen.questions import ADDRESS_OFFSETS, Questions
@@ -90,12 +90,17 @@ class Keeping(Questions):
         return self._search(side, self.plan.own_addresses())
 
     def _search(self, side: str, region: SetRegion) -> ir.Value:
+        used = self._fact(HalfInUse(region.offset))
+
+        def search() -> SearchCode:
+            return SearchCode(self.k, self.around.data, region, used)
+
         def in4() -> ir.Value:
-            return SearchCode(self.k, self.around.data, region).has4(self.load("ip4", ADDRESS_OFFSETS[4][side], 4))
+            return search().has4(self.load("ip4", ADDRESS_OFFSETS[4][side], 4))
 
         def in6() -> ir.Value:
             offset = ADDRESS_OFFSETS[6][side]
             words = self.load("ip6", offset, 8), self.load("ip6", offset + 8, 8)
-            return SearchCode(self.k, self.around.data, region).has6(*words)
+            return search().has6(*words)
 
         return self.lazily(self.is_ip(4), in4, lambda: self.lazily(self.is_ip(6), in6, lambda: self.truth(False)))

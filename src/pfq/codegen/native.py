@@ -16,7 +16,7 @@ from pfq.codegen.data import LINE, DataPlan
 from pfq.codegen.emitter import CodeEmitter, start_action, start_packet
 from pfq.codegen.facts import Facts
 from pfq.codegen.headers import HeaderCode
-from pfq.codegen.llvm import I8, I64, PTR, host_machine, new_module, optimised, stack_slot
+from pfq.codegen.llvm import I8, I32, I64, PTR, host_machine, new_module, optimised, stack_slot
 from pfq.codegen.places import Nowhere
 from pfq.codegen.reading import swapped
 from pfq.lang.action import COUNTERS, MAX_EVENTS, MAX_FORWARDS, Action, Fanout
@@ -46,6 +46,7 @@ class HostWindow:
     frame: ir.Value
     captured: ir.Value
     context: ir.Value
+    data: ir.Value
 
     def reach(self, b: ir.IRBuilder, offset: ir.Value, size: int, fail: ir.Block) -> ir.Value:
         inside = b.append_basic_block("inside")
@@ -72,6 +73,10 @@ class HostWindow:
     def now(self, b: ir.IRBuilder) -> ir.Value:
         return self._told(b, "now")
 
+    def kept(self, b: ir.IRBuilder, offset: int) -> ir.Value:
+        place = b.gep(self.data, [I64(offset)], source_etype=I8)
+        return b.zext(b.load(place, typ=I32, align=4), I64)
+
 
 def host_module(program: Program, plan: DataPlan) -> ir.Module:
     """The function `void decide(frame, u64 captured, context, record, counters, data, devices)`.
@@ -92,7 +97,7 @@ def host_module(program: Program, plan: DataPlan) -> ir.Module:
 
     b = ir.IRBuilder(entry)
     short = b.icmp_unsigned("<", captured, I64(HEADER_WINDOW))
-    window = HostWindow(frame, b.select(short, captured, I64(HEADER_WINDOW)), context)
+    window = HostWindow(frame, b.select(short, captured, I64(HEADER_WINDOW)), context, data)
     slots = stack_slot(b, ir.ArrayType(I64, layouts.MAX_FACTS))
 
     facts = Facts()

@@ -121,15 +121,15 @@ def _first_step(boundaries: int) -> int:
 
 
 class SearchCode:
-    """Emits searches of one set."""
+    """Emits searches of one set; used is the half in use (i64)."""
 
-    def __init__(self, k: KernelCalls, data: ir.Value, region: SetRegion) -> None:
+    def __init__(self, k: KernelCalls, data: ir.Value, region: SetRegion, used: ir.Value) -> None:
         self.k = k
         self.b = k.b
         self.region = region
         base = k.field(data, region.offset)
-        used = self.b.zext(self.b.and_(k.load(base, 0, I32), I32(1)), I64)
-        self.half = k.field(k.field(base, HEAD), self.b.mul(k.opaque(used), I64(region.half_bytes)))
+        half = self.b.and_(k.opaque(used), I64(1))
+        self.half = k.field(k.field(base, HEAD), self.b.mul(half, I64(region.half_bytes)))
 
     def has4(self, address: ir.Value) -> ir.Value:
         """Whether an IPv4 address (i64) is in the set."""

@@ -38,6 +38,9 @@ class Window(Interface):
     def now(self, b: ir.IRBuilder) -> ir.Value:
         """Nanoseconds of the monotonic clock (i64)."""
 
+    def kept(self, b: ir.IRBuilder, offset: int) -> ir.Value:
+        """The u32 at an offset in the memory that programs keep (i64)."""
+
 
 class Reading:
     """Emits code that reads a packet into one function."""

@@ -90,12 +90,11 @@ class Report:
     def _bytes(self, event: ir.Value, captured: ir.Value) -> None:
         k, b = self.k, self.b
         long = b.icmp_unsigned(">", captured, I64(layouts.EVENT_SNAPLEN))
-        size = k.opaque(b.select(long, I64(layouts.EVENT_SNAPLEN), captured))
+        # One less, as where frames are copied into rings.
+        below = k.opaque(b.sub(b.select(long, I64(layouts.EVENT_SNAPLEN), captured), I64(1)))
         k.store(I32(0), event, layouts.EVENT_CAPTURED)
-        with (
-            b.if_then(b.icmp_unsigned("!=", size, I64(0))),
-            b.if_then(b.icmp_unsigned("<=", size, I64(layouts.EVENT_SNAPLEN))),
-        ):
+        with b.if_then(b.icmp_unsigned("<", below, I64(layouts.EVENT_SNAPLEN))):
+            size = b.add(below, I64(1))
             failed = self.code.load_bytes(0, k.field(event, layouts.EVENT_DATA), size)
             with b.if_then(b.icmp_unsigned("==", failed, I64(0))):
                 k.store(b.trunc(size, I32), event, layouts.EVENT_CAPTURED)
