@@ -9,17 +9,20 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 SOURCES := CMakeLists.txt pyproject.toml LICENSE $(wildcard README.md) \
     $(shell find src native -name __pycache__ -prune -o -print)
 
-.PHONY: demo test test-long lint bench docs clean bpffs
+.PHONY: demo test test-long fuzz lint bench docs clean bpffs
 .NOTPARALLEL:
 
 demo: .venv/installed
 	@$(BIN)/pfq demo tests/captures/pcapplusplus-example.pcap
 
 test: .venv/dev .venv/installed bpffs
-	@$(BIN)/pytest -m "not vm" $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "not vm and not fuzz" $(PYTEST_ARGS)
 
 test-long: .venv/dev .venv/installed bpffs
-	@$(BIN)/pytest $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "not fuzz" $(PYTEST_ARGS)
+
+fuzz: .venv/dev .venv/installed bpffs
+	@$(BIN)/pytest -m fuzz -s $(PYTEST_ARGS)
 
 lint: .venv/dev .venv/installed
 	@$(BIN)/ruff check --quiet .

@@ -13,6 +13,8 @@ from pfq.codegen.spec import Hook
 from pfq.lang.packet import HEADER_WINDOW
 
 XDP_DROP, XDP_PASS = 1, 2
+MAX_OFFSET = 4095
+"""Offsets of headers are less: one in the window, and the longest header there is."""
 TC_SHOT, TC_NEXT = 2, -1
 
 
@@ -166,7 +168,9 @@ class KernelWindow:
     def forget(self, b: ir.IRBuilder, value: ir.Value) -> ir.Value:
         self.k.store(value, self.scratch, layouts.SPARE)
         self.k.barrier()
-        return self.k.load(self.scratch, layouts.SPARE, I64)
+        # Bounded from the start: a kernel before 6.8 that saw it compared only after it was spilled
+        # knows no bound when it comes back.
+        return self.k.opaque(b.and_(self.k.load(self.scratch, layouts.SPARE, I64), I64(MAX_OFFSET)))
 
     def stripped_tag(self, b: ir.IRBuilder) -> tuple[ir.Value, ir.Value] | None:
         if self.tag is None:

@@ -10,7 +10,7 @@ from typing import Self
 
 from pfq.codegen.spec import Hook, MapSpec, MapType, ObjectSpec
 from pfq.errors import InternalError
-from pfq.kernel import abi, elf, sys, verifier
+from pfq.kernel import abi, elf, loops, sys, verifier
 from pfq.kernel.abi import AttachType, ProgramType
 from pfq.kernel.maps import Map
 from pfq.kernel.sys import TestRun
@@ -108,7 +108,7 @@ def load(spec: ObjectSpec, maps: Mapping[str, Map], name: str, *, tcx: bool = Tr
     name  what the kernel lists it under, at most 15 characters
     tcx   a program of a TC hook is meant for a tcx link; False for a clsact filter
     """
-    image = elf.link(spec.elf, spec.entry)
+    image = loops.closed(elf.link(spec.elf, spec.entry))
     type, attach_type = _types(spec.hook, tcx)
     result = sys.prog_load(
         type,

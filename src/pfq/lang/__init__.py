@@ -26,6 +26,7 @@ _PUBLIC = {
     "Call": "program",
     "Prefix": "program",
     "PrefixSet": "prefixset",
+    "BerkeleyFilter": "berkeley",
     "bloom_calc_m": "bloomfilter",
     "bloom_calc_n": "bloomfilter",
     "bloom_calc_p": "bloomfilter",

@@ -12,6 +12,7 @@ from functools import cache
 from ipaddress import IPv4Address
 
 from pfq.errors import LiteralError, ProgramError, RangeError, TooBigError, TypeMismatchError
+from pfq.lang.berkeley import BerkeleyFilter
 from pfq.lang.limits import MAX_CALLS, MAX_DEPTH, MAX_SHIFT
 from pfq.lang.literals import address_fault
 from pfq.lang.operators import LOGIC
@@ -57,7 +58,7 @@ class Term:
 
 TYPE_OF_KIND = {Kind.ACTION: ACTION, Kind.PREDICATE: PREDICATE, Kind.PROPERTY: PROPERTY}
 
-Scalar = int | str | IPv4Address | Prefix | PrefixSet | Term
+Scalar = int | str | IPv4Address | Prefix | PrefixSet | BerkeleyFilter | Term
 """An argument before it is checked; lists are checked item by item."""
 
 
@@ -117,9 +118,11 @@ def checked(value: Scalar, kind: Type, where: str) -> Value | Term:
             return _address(value)
         case str() | PrefixSet(), Con("PrefixSet"):
             return PrefixSet.parse(value) if isinstance(value, str) else value
+        case str() | BerkeleyFilter(), Con("BerkeleyFilter"):
+            return BerkeleyFilter.parse(value) if isinstance(value, str) else value
         case Term(), Con() if value.type == kind:
             return value
-        case _, Con(name) if name[0].islower() and not isinstance(value, IPv4Address | PrefixSet):
+        case _, Con(name) if name[0].islower() and not isinstance(value, IPv4Address | PrefixSet | BerkeleyFilter):
             return value
     raise TypeMismatchError(f"{where} must be {described(kind)}, but {_called(value)}")
 
@@ -137,6 +140,8 @@ def _called(value: Scalar) -> str:
             return f'"{value}" is a text'
         case PrefixSet():
             return "this is a set of prefixes"
+        case BerkeleyFilter():
+            return "this is a filter expression"
         case _:
             return f"{value} is an address"
 

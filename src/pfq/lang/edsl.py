@@ -12,6 +12,7 @@ from operator import index
 from typing import Any, Final, NoReturn
 
 from pfq.errors import ArityError, TypeMismatchError, UsageError
+from pfq.lang.berkeley import BerkeleyFilter
 from pfq.lang.build import (
     Scalar,
     Term,
@@ -256,7 +257,7 @@ def _prefix_set(value: object, where: str) -> PrefixSet:
 
 def _scalar(value: object) -> Scalar | None:
     match value:
-        case str() | bool() | int() | IPv4Address() | Prefix() | PrefixSet():
+        case str() | bool() | int() | IPv4Address() | Prefix() | PrefixSet() | BerkeleyFilter():
             return value
         case IPv6Address() | IPv4Network() | IPv6Network():
             return Prefix.parse(str(value))

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from pfq.errors import ProgramError, RangeError, TooBigError, TypeMismatchError
-from pfq.lang import build
+from pfq.lang import berkeley, build
+from pfq.lang.berkeley import BerkeleyFilter
 from pfq.lang.build import Term
 from pfq.lang.constants import CONSTANTS
 from pfq.lang.faults import Faults
@@ -42,7 +43,7 @@ from pfq.lang.syntax import (
     Text,
     Wrong,
 )
-from pfq.lang.types import ACTION, PREFIX_SET, PROPERTY, RANGES, Con, List, Type
+from pfq.lang.types import ACTION, BERKELEY_FILTER, PREFIX_SET, PROPERTY, RANGES, Con, List, Type
 from pfq.source import Span
 
 
@@ -102,7 +103,7 @@ NOTHING: Final = Nothing()
 CALLS_PER_STEP: Final = 16
 """Calls of a chain that are copied for the price of one step of evaluation."""
 
-_CHECKED: Final = frozenset({*RANGES, "CIDR", "IPv4", "PrefixSet"})
+_CHECKED: Final = frozenset({*RANGES, "CIDR", "IPv4", "PrefixSet", "BerkeleyFilter"})
 """Types of constants that a constant may fail to fit although the checker found no mistake."""
 
 Result = Constant | Items | Term | Closure | Partial | Choice | Nothing
@@ -138,6 +139,7 @@ class _Evaluator:
         self.steps = 0
         self.depth = 0
         self.sets: dict[tuple[Path, str], PrefixSet] = {}
+        self.filters: dict[str, BerkeleyFilter] = {}
 
     def definitions(self, definitions: Bindings, scope: Results) -> Results:
         """The scope inside which these definitions have their values; those in cycles are NOTHING."""
@@ -386,6 +388,8 @@ class _Evaluator:
         try:
             if isinstance(value, str) and kind == PREFIX_SET and span is not None:
                 return self.prefixes(value, span)
+            if isinstance(value, str) and kind == BERKELEY_FILTER:
+                return self.filter(value, span)
             return build.checked(value, kind, where)
         except TypeMismatchError:
             return NOTHING  # the checker reported it
@@ -399,3 +403,10 @@ class _Evaluator:
         if key not in self.sets:
             self.sets[key] = PrefixSet.parse(text, key[0])
         return self.sets[key]
+
+    def filter(self, text: str, span: Span | None) -> BerkeleyFilter:
+        """A filter, compiled once."""
+        if text not in self.filters:
+            self.spend(berkeley.steps(text), span)
+            self.filters[text] = BerkeleyFilter.parse(text)
+        return self.filters[text]

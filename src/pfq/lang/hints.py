@@ -11,6 +11,7 @@ from pfq.lang.prims.table import Table
 from pfq.lang.syntax import Address, Apply, Expr, Infix, Lambda, ListOf, Name, Number, Text
 from pfq.lang.types import (
     ACTION,
+    BERKELEY_FILTER,
     NUMBERS,
     PREDICATE,
     PREFIX_SET,
@@ -58,6 +59,7 @@ _SAMPLES: Final = {
     PROPERTY: "ip_ttl",
     STRING: '"text"',
     PREFIX_SET: '"10.0.0.0/8"',
+    BERKELEY_FILTER: '"tcp port 80"',
 }
 
 
@@ -114,6 +116,8 @@ def _remedy(expr: Expr, found: Type, want: Type, table: Table) -> str | None:
 def _remedy_for_value(expr: Expr, found: Type, want: Type) -> str | None:
     if want == PREFIX_SET:
         return _as_prefix_set(expr)
+    if want == BERKELEY_FILTER:
+        return 'write the filter as a text: "tcp port 80"'
     if isinstance(want, List) and not isinstance(found, List | Fun):
         return f"write a list: `[{_text(expr)}]`"
     if isinstance(found, List) and not isinstance(want, List):
@@ -311,6 +315,6 @@ def for_unknown_name(name: Name, known: Collection[str], want: Type | None) -> s
 
 def _is_text(kind: Type) -> bool:
     kind = pruned(kind)
-    return kind in (STRING, PREFIX_SET) or (
+    return kind in (STRING, PREFIX_SET, BERKELEY_FILTER) or (
         isinstance(kind, Var) and kind.allowed is not None and "String" in kind.allowed
     )

@@ -5,7 +5,7 @@
 A descriptor is followed by those of its arguments, then by its successor in the chain. `funLink`
 is the index of the successor; at the end of the program it is the length of the array, at the end
 of an argument -1. An IPv4 address is a number whose little-endian bytes are the address.
-Extensions: IPv6 prefixes and sets of prefixes are written as text.
+Extensions: IPv6 prefixes, sets of prefixes and filter expressions are written as text.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Final
 
+from pfq.lang.berkeley import BerkeleyFilter
 from pfq.lang.build import parameter_types
 from pfq.lang.jsonread import read
 from pfq.lang.prefixset import PrefixSet
@@ -80,7 +81,7 @@ def _type_name(kind: Type, value: Value) -> str:
     assert isinstance(kind, Con)
     if kind.name[0].islower():  # any type
         return "String" if isinstance(value, str) else "CIDR" if isinstance(value, Prefix) else "Int64"
-    return {"CInt": "Int", "PrefixSet": "String"}.get(kind.name, kind.name)
+    return {"CInt": "Int", "PrefixSet": "String", "BerkeleyFilter": "String"}.get(kind.name, kind.name)
 
 
 def _scalar(value: Value, kind: Type) -> Any:
@@ -88,7 +89,7 @@ def _scalar(value: Value, kind: Type) -> Any:
         if isinstance(value.network, IPv4Network):
             return {"getNetworkPair": [_host(value.network.network_address), value.length]}
         return str(value)
-    if isinstance(value, PrefixSet):
+    if isinstance(value, PrefixSet | BerkeleyFilter):
         return value.name
     if isinstance(value, int) and kind == Con("IPv4"):
         return _host(IPv4Address(value))

@@ -55,3 +55,9 @@ def address_fault(text: str) -> tuple[str, str | None]:
 
 def short(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:36]}…"
+
+
+def printable(text: str, longest: int) -> str:
+    """A text from outside for a message: control characters must not reach the terminal."""
+    cut = text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return "".join(character if character.isprintable() else "\ufffd" for character in cut)

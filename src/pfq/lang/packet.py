@@ -161,13 +161,19 @@ class Packet:
 
     def wire(self, offset: int, size: int) -> bytes | None:
         """Bytes of the frame as it was on the wire, with the tag in its place; None when they are not all there."""
-        window = self.window
-        if self.tag is not None and len(window) < MACS_BYTES:
-            return None
-        if self.tag is not None:
-            put_back = struct.pack(">HH", self.tag.ethertype, self.tag.tci)
-            window = (window[:MACS_BYTES] + put_back + window[MACS_BYTES:])[:HEADER_WINDOW]
+        window = self.wire_window
         return window[offset : offset + size] if offset + size <= len(window) else None
+
+    @cached_property
+    def wire_window(self) -> bytes:
+        """The window of the frame as it was on the wire; empty when the tag has no place because the MACs are cut."""
+        window = self.window
+        if self.tag is None:
+            return window
+        if len(window) < MACS_BYTES:
+            return b""
+        put_back = struct.pack(">HH", self.tag.ethertype, self.tag.tci)
+        return (window[:MACS_BYTES] + put_back + window[MACS_BYTES:])[:HEADER_WINDOW]
 
     @cached_property
     def levels(self) -> list[Headers]:

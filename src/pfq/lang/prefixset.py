@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from pfq.errors import LiteralError, TooBigError
-from pfq.lang.literals import address_fault, short
+from pfq.lang.literals import address_fault, printable, short
 
 MAX_PREFIXES: Final = 1_000_000
 MAX_FILE_BYTES: Final = 1 << 27
@@ -163,7 +163,7 @@ def _from_file(name: str, path: Path, first_word: str) -> PrefixSet:
 
     first_word  of its name, which may be meant as a prefix when there is no such file
     """
-    shown = _printable(str(path), LONGEST_PATH)
+    shown = printable(str(path), LONGEST_PATH)
     ranges = _Ranges(shown, _ONE_A_LINE)
     for number, line in enumerate(_read(path, shown, first_word).split("\n"), 1):
         word = line.partition("#")[0].strip()
@@ -188,14 +188,8 @@ def _read(path: Path, shown: str, first_word: str) -> str:
 
 
 def _no_prefix(word: str) -> LiteralError:
-    shown = _printable(word, LONGEST_WORD)
+    shown = printable(word, LONGEST_WORD)
     message, hint = address_fault(shown)
     if re.search(r"\S[\s,]+\S", shown):
         message, hint = f"`{short(shown)}` is more than one word", f"{_ONE_A_LINE}, or in each item"
     return LiteralError(message, hint=hint)
-
-
-def _printable(text: str, longest: int) -> str:
-    """A text from outside for a message: control characters must not reach the terminal."""
-    cut = text if len(text) <= longest else f"{text[: longest - 1]}…"
-    return "".join(character if character.isprintable() else "\ufffd" for character in cut)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING
 
+from pfq.lang.berkeley import BerkeleyFilter
 from pfq.lang.prefixset import PrefixSet
 from pfq.source import Span
 
@@ -73,8 +74,8 @@ class Chain:
         return show(self)
 
 
-Value = int | str | Prefix | PrefixSet | Call | Chain | tuple["Value", ...]
-"""An argument: number, text, prefix, set of prefixes, predicate or property, action, or a list of these."""
+Value = int | str | Prefix | PrefixSet | BerkeleyFilter | Call | Chain | tuple["Value", ...]
+"""An argument: number, text, prefix, set of prefixes, filter, predicate or property, action, or a list of these."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
+from pfq.lang.berkeley import BerkeleyFilter
 from pfq.lang.build import parameter_types
 from pfq.lang.operators import COMPOSE_POWER, INFIX_OF, LOGIC, Operator
 from pfq.lang.prefixset import PrefixSet
@@ -79,7 +80,7 @@ def _constant(value: Value, kind: Type) -> str:
             return f"[{', '.join(_constant(element, item) for element in value)}]"
         case str():
             return _quoted(value)
-        case PrefixSet(name):
+        case PrefixSet(name) | BerkeleyFilter(name):
             return _quoted(name)
         case int() if kind == IPV4:
             return str(IPv4Address(value))

@@ -30,7 +30,18 @@ _SYNONYMS = {
         "CSize": "Word64",
     }.items()},
 }  # fmt: skip
-TYPE_NAMES: Final = (*RANGES, "Bool", "String", "CIDR", "IPv4", "PrefixSet", "Packet", "Action", *_SYNONYMS)
+TYPE_NAMES: Final = (
+    *RANGES,
+    "Bool",
+    "String",
+    "CIDR",
+    "IPv4",
+    "PrefixSet",
+    "BerkeleyFilter",
+    "Packet",
+    "Action",
+    *_SYNONYMS,
+)
 
 
 @cache

@@ -47,7 +47,7 @@ ACTION: Final = Con("Packet -> Action Packet")
 PREDICATE: Final = Con("Packet -> Bool")
 PROPERTY: Final = Con("Packet -> Word64")
 STRING, CIDR, IPV4, BOOL = Con("String"), Con("CIDR"), Con("IPv4"), Con("Bool")
-PREFIX_SET: Final = Con("PrefixSet")
+PREFIX_SET, BERKELEY_FILTER = Con("PrefixSet"), Con("BerkeleyFilter")
 WORD64: Final = Con("Word64")
 ERROR: Final = Con("?")
 """The type of a part that was reported already: fits everywhere."""
@@ -61,7 +61,7 @@ RANGES: Final = {
 """Smallest and largest whole number of each type of number."""
 
 NUMBERS: Final = frozenset(RANGES)
-TEXTS: Final = frozenset({"String", "CIDR", "IPv4", "PrefixSet"})
+TEXTS: Final = frozenset({"String", "CIDR", "IPv4", "PrefixSet", "BerkeleyFilter"})
 """What a text literal may be."""
 ADDRESSES: Final = frozenset({"CIDR", "IPv4"})
 """What a bare address may be."""
@@ -134,6 +134,8 @@ def described(kind: Type) -> str:
             return "an IPv4 address"
         case Con("PrefixSet"):
             return "a set of prefixes"
+        case Con("BerkeleyFilter"):
+            return "a filter expression"
         case Con("Bool"):
             return "True or False"
         case Con(name):

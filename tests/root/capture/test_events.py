@@ -9,11 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from root.capture.harness import flow_frame, opened, packets, pinned, send, settled
+from root.capture.harness import flow_frame, opened, packets, send, settled
+from root.capture.senders import send_at_once
 from root.network import ETHERTYPE, Pair
 
 from pfq.codegen import layouts
@@ -179,17 +179,10 @@ def test_the_rate_recovers(netns_pair: Pair) -> None:
 
 @pytest.mark.parametrize("netns_pair", [2], indirect=True)
 def test_the_rate_is_that_of_all_cpus_together(netns_pair: Pair, mode: HookChoice) -> None:
-    cpus, each = sorted(os.sched_getaffinity(0))[:2], 3000
-
-    def run(cpu: int) -> None:
-        with netns_pair.sender() as sender, pinned(cpu):
-            sender.bypass_queueing()
-            sender.send(map(flow_frame, range(each)))
-
+    each = 10_000
     with opened(netns_pair, "trace >-> drop", hook=mode, slots=64) as capture:
         start = time.monotonic()
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(run, cpus))
+        send_at_once(netns_pair, each, [flow_frame(0)], [flow_frame(1)])
         settled(capture, 2 * each)
         found = capture.events()
         assert BURST <= len(found) <= permitted(time.monotonic() - start)
@@ -248,9 +241,7 @@ def command(pair: Pair, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     code = COMMAND.format(path=sys.path, arguments=["capture", "-i", pair.dev_b, *arguments])
     words = pair.b.command(sys.executable, "-c", code)
     environment = {**os.environ, "TZ": "UTC"}
-    with subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             yield process
         finally:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from root.capture.harness import CPU, NUMBER_AT, check_identities, opened, packets, send, settled, udp4
+from root.capture.harness import NUMBER_AT, check_identities, opened, packets, send, settled, udp4
+from root.capture.senders import streaming
 from root.network import Pair, Sender
 from support.frames import ethernet, ip6, udp
 
@@ -86,38 +87,6 @@ def test_a_set_is_replaced_for_packets_sent_afterwards(netns_pair: Pair, mode: H
         assert counted(capture, sender, *every) == [2, 1, 2, 0]
 
 
-STREAM = """
-import os, signal, socket
-os.sched_setaffinity(0, {{{cpu}}})
-frames = [bytes.fromhex(text) for text in {frames}]
-stop = []
-signal.signal(signal.SIGTERM, lambda *of: stop.append(True))
-sent = 0
-with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as plug:
-    plug.bind(({device!r}, 0))
-    print("ready", flush=True)
-    while not stop:
-        for frame in frames:
-            plug.send(frame)
-        sent += len(frames)
-print(sent, flush=True)
-"""
-"""A process of its own: threads of ours would stand still while another one writes a set."""
-
-
-@contextmanager
-def streaming(pair: Pair, *sources: str, target: str = C) -> Iterator[Callable[[], int]]:
-    """Packets of the sources in turn, as fast as it goes, until the block ends; then how many there were."""
-    frames = [frame(source, target).hex() for source in sources] * (64 // len(sources))
-    total: list[int] = []
-    with pair.a.python(STREAM.format(cpu=CPU, frames=frames, device=pair.dev_a)) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield lambda: total[0]
-        process.terminate()
-        total.append(int(process.stdout.read()))
-
-
 def replace_many(capture: Capture, name: str, *sets: PrefixSet) -> None:
     for turn in range(ROUNDS):
         capture.replace_set(name, sets[turn % len(sets)])
@@ -142,7 +111,7 @@ def test_no_packet_meets_a_mixture(netns_pair: Pair, hook: HookChoice, tmp_path:
              f'has_src_addr {d} .&&. src_addr_in "{name}"']  # fmt: skip
     with counting(netns_pair, *tests, hook=hook) as (capture, _):
         capture.replace_set(name, sets[1])
-        with streaming(netns_pair, A, C, C, C, C, C, C, d) as sent:
+        with streaming(netns_pair, *map(frame, (A, C, C, C, C, C, C, d))) as sent:
             replace_many(capture, name, *sets)
         statistics = settled(capture, sent())
     hits, c_found, of_c, d_found, *_ = statistics.groups[0].counters
@@ -164,7 +133,7 @@ def test_a_packet_meets_one_set_at_all_its_uses(netns_pair: Pair, hook: HookChoi
         ">-> drop"
     )
     with opened(netns_pair, program, slots=64, hook=hook) as capture:
-        with streaming(netns_pair, A, target=B) as sent:
+        with streaming(netns_pair, frame(A, B)) as sent:
             replace_many(capture, A, PrefixSet.parse(A), PrefixSet.parse(B))
         statistics = settled(capture, sent())
     first, both, none, *_ = statistics.groups[0].counters
@@ -178,7 +147,7 @@ def test_replacing_is_quick(netns_pair: Pair) -> None:
     with counting(netns_pair, f'src_addr_in "{", ".join(many[:16_000])}"') as (capture, _):
         (name,) = (known.name for known in capture._path.plan.sets)
         ready = [PrefixSet.of(many[::step]) for step in (1, 2)]
-        with streaming(netns_pair, A, B):
+        with streaming(netns_pair, frame(A), frame(B)):
             start = time.monotonic()
             for turn in range(10):
                 capture.replace_set(name, ready[turn % 2])
@@ -200,7 +169,7 @@ def test_two_threads_replace_a_set(netns_pair: Pair, monkeypatch: pytest.MonkeyP
 
     with counting(netns_pair, f'src_addr_in "{C}"') as (capture, _):
         monkeypatch.setattr(SetRegion, "pieces", slowly)
-        with streaming(netns_pair, C) as sent, ThreadPoolExecutor() as pool:
+        with streaming(netns_pair, frame(C)) as sent, ThreadPoolExecutor() as pool:
             for done in [pool.submit(replace, before) for before in (100, 10)]:
                 done.result()
         statistics = settled(capture, sent())

@@ -1,6 +1,7 @@
 """The primitives of pfq-lang."""
 
 from pfq.lang.prims import (
+    berkeley,
     bloom,
     compare,
     control,
@@ -37,6 +38,7 @@ for _family in (
     fragments,
     tcp,
     prefixes,
+    berkeley,
     bloom,
     gtp,
     properties,

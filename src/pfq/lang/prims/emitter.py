@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from pfq.lang.action import EventKind, Fanout
+from pfq.lang.berkeley import BerkeleyFilter
 from pfq.lang.prefixset import PrefixSet
 from pfq.lang.program import Call, Chain, Prefix
 
@@ -54,6 +55,9 @@ class Emitter(Protocol):
 
     def wire_raw(self, offset: int, size: int) -> tuple[Code, Code]:
         """1 to 4 bytes of the frame as it was on the wire, as a little-endian property."""
+
+    def berkeley(self, wanted: BerkeleyFilter) -> Code:
+        """The filter accepts the frame as it was on the wire, of which it sees the header window."""
 
     def has_frame(self, size: int) -> Code:
         """The frame has `size` bytes, not counting a tag that the device took off."""

@@ -1,0 +1,69 @@
+"""Programs that every kernel must accept, and the attempt to load them.
+
+As a command it loads compiled programs from a file: `python -m support.acceptance FILE`.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from pfq.codegen.device import Device, Group, compile_device
+from pfq.codegen.memory import RingShape
+from pfq.codegen.spec import Hook, ObjectSpec
+from pfq.errors import PfqError, ProgramError
+from pfq.kernel import features
+from pfq.kernel.maps import Map
+from pfq.kernel.programs import load
+from pfq.lang.program import Program
+
+RINGS = RingShape(slots=64, slot_bytes=2048, snaplen=1514)
+
+Compiled = tuple[str, ObjectSpec]
+"""A program as the user sees it, and its object."""
+
+
+class Refused(Exception):
+    """Our compiler did not accept a program; it said where in the text."""
+
+
+def compiled(program: Program, hook: Hook, cpus: int, linear: bool = False) -> Iterator[Compiled]:
+    """The program of a device, as captures have it; nothing when it forwards packets, which XDP cannot do."""
+    try:
+        code = compile_device(Device(hook, (Group(0, program),), cpus, RINGS, linear=linear))
+    except ProgramError as error:
+        if error.span is None:
+            raise
+        raise Refused from error
+    if hook is not Hook.XDP or not code.plan.devices:
+        yield f"{program} [{hook.value}]", code.object
+
+
+def refusals(programs: Iterable[Compiled]) -> list[str]:
+    """What the kernel says about those programs that it refuses."""
+    tcx = features.available("tcx")
+    found = []
+    for text, spec in programs:
+        try:
+            with ExitStack() as undo:
+                maps = {each.name: undo.enter_context(Map.create(each)) for each in spec.maps}
+                undo.enter_context(load(spec, maps, "pfq_accept", tcx=tcx))
+        except PfqError as error:
+            found.append(f"{text}\n{error}")
+    return found
+
+
+def main(file: Path) -> int:
+    """The exit status: 0 when the kernel accepts all programs of a file."""
+    programs = pickle.loads(file.read_bytes())
+    refused = refusals(programs)
+    print(*refused, sep="\n\n")
+    print(f"{len(programs) - len(refused)} of {len(programs)} programs are accepted")
+    return 1 if refused else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
