@@ -74,4 +74,5 @@ def _scalar(kind: Type) -> st.SearchStrategy[Scalar]:
         "String": TEXTS,
         "Bool": st.booleans(),
         "PrefixSet": st.lists(NETWORKS.map(str), min_size=1, max_size=3).map(", ".join),
+        "BerkeleyFilter": st.sampled_from(("tcp port 80", "host 10.0.0.1 or ip6", "1,6 0 0 262144", "")),
     }.get(kind.name, st.one_of(st.integers(0, 1 << 62), TEXTS))

@@ -7,6 +7,7 @@ from functools import cache
 from hypothesis import strategies as st
 
 from pfq.errors import TooBigError
+from pfq.lang.berkeley import BerkeleyFilter
 from pfq.lang.build import term_of
 from pfq.lang.compile import compile_text
 from pfq.lang.prefixset import PrefixSet
@@ -17,6 +18,13 @@ PREFIXES = ("10.0.0.0/8", "10.0.0.1/32", "192.168.1.1/25", "0.0.0.0/0", "2001:db
 
 NAMES = ("lo", "eth0", "eth1")
 SETS = tuple(PrefixSet.parse(text) for text in ("10.0.0.1, 192.168.0.0/16", "2001:db8::/64, 0.0.0.0/1", "ff00::/8"))
+EXPRESSIONS = (
+    "tcp port 80",
+    "vlan 5 and ip",
+    "udp[8:2] = 0x100 or ip6",
+    "len > 60 and not icmp",
+    "tcp[tcpflags] & 2 != 0",
+)
 MACS = ("ff:ff:ff:ff:ff:ff", "02:00:00:00:00:01", "00:11:22:33:44:55")
 
 LITERALS: dict[str, st.SearchStrategy[Value]] = {
@@ -31,6 +39,7 @@ LITERALS: dict[str, st.SearchStrategy[Value]] = {
     "IPv4": st.sampled_from((0x0A000001, 0x0A000000, 0xC0A80101, 0xFFFFFFFF, 0)),
     "PrefixSet": st.sampled_from(SETS),
     "String": st.sampled_from((*NAMES, *MACS)),
+    "BerkeleyFilter": st.sampled_from(EXPRESSIONS).map(BerkeleyFilter.parse),
 }
 """Values that packets meet; a primitive's own check leaves out those that do not suit it."""
 
@@ -138,6 +147,8 @@ def typical(kind: str) -> Value:
             return Prefix.parse("10.0.0.0/8")
         case "PrefixSet":
             return PrefixSet.parse("10.0.0.0/8, 192.168.0.0/16, 2001:db8::/32")
+        case "BerkeleyFilter":
+            return BerkeleyFilter.parse("tcp port 80")
         case "IPv4":
             return 0x0A000000
         case "String":

@@ -26,7 +26,7 @@ TOOLS = {"qemu-system-x86_64": "qemu-system-x86", "apt-get": "apt", "dpkg-deb": 
 """Programs, and the Debian package of each."""
 
 FOR_FILES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
-FOR_TESTS = ("veth", "bridge", "ifb", "sch_ingress", "cls_bpf")
+FOR_TESTS = ("veth", "bridge", "ifb", "sch_ingress", "cls_bpf", "cls_u32")
 DOWNLOAD_SECONDS = 600
 
 INIT = """\

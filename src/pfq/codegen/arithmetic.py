@@ -118,12 +118,36 @@ class Arithmetic:
         return self.b.and_(a, mask)
 
     def lazily(self, cond: ir.Value, then: Callable[[], ir.Value], other: Callable[[], ir.Value]) -> ir.Value:
-        with self.b.if_else(cond) as (yes, no):
-            with yes:
-                if_true, true_block = then(), self.b.block
-            with no:
-                if_false, false_block = other(), self.b.block
+        yes, no, end = (self.b.append_basic_block(name) for name in ("then", "other", "end"))
+        self.jump(cond, yes, no)
+        arrivals = []
+        for block, value in ((yes, then), (no, other)):
+            self.b.position_at_end(block)
+            arrivals.append((value(), self.b.block))
+            self.b.branch(end)
+        self.b.position_at_end(end)
         result = self.b.phi(I1)
-        result.add_incoming(if_true, true_block)
-        result.add_incoming(if_false, false_block)
+        for value, block in arrivals:
+            result.add_incoming(value, block)
         return result
+
+    def jump(self, cond: ir.Value, yes: ir.Block, no: ir.Block) -> None:
+        """Goes to one of the blocks, by a comparison and a jump for each part of the condition.
+
+        The processor has no truth values: to combine them costs more than to jump.
+        """
+        match getattr(cond, "opname", None):
+            case "and":
+                following = self.b.append_basic_block("and")
+                self.jump(cond.operands[0], following, no)
+                self.b.position_at_end(following)
+                self.jump(cond.operands[1], yes, no)
+            case "or":
+                following = self.b.append_basic_block("or")
+                self.jump(cond.operands[0], yes, following)
+                self.b.position_at_end(following)
+                self.jump(cond.operands[1], yes, no)
+            case "xor" if isinstance(cond.operands[1], ir.Constant):
+                self.jump(cond.operands[0], no, yes)
+            case _:
+                self.b.cbranch(cond, yes, no)

@@ -14,7 +14,19 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pfq.codegen.facts import Bytes, EtherType, Fact, Ingress, Length, Now, Present, TagControl, TagType, Wire
+from pfq.codegen.facts import (
+    Bytes,
+    EtherType,
+    Fact,
+    Ingress,
+    Length,
+    Now,
+    Present,
+    TagControl,
+    TagType,
+    Transport,
+    Wire,
+)
 from pfq.lang.prims import PRIMS, Kind, Prim
 from pfq.lang.program import Call, Chain, Program
 
@@ -73,7 +85,7 @@ def _names(facts: list[Fact]) -> Iterator[str]:
                 yield "length"
             case Wire():
                 yield "frame"
-            case Bytes("l4") | Present("l4"):
+            case Bytes("l4") | Present("l4") | Transport():
                 yield from ("IP header", "layer 4 header")
             case Bytes("frame") | Present("frame") | EtherType() | TagControl() | TagType():
                 yield "Ethernet header"

@@ -127,6 +127,10 @@ class Delivery:
 
     def _group_and_state(self, slot: ir.Value, groups: Sequence[int]) -> None:
         """Those of the highest group that selected this end-point."""
+        if len(groups) == 1:
+            self._put(slot, "group", I16(groups[0]))
+            self._put(slot, "state", self.k.load(self.scratch, layouts.STATE, I32))
+            return
         bit = self.b.shl(I64(1), self.b.zext(self.endpoint, I64))
         group, state = I16(0), I32(0)
         for index, number in enumerate(groups):

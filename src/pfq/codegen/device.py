@@ -24,7 +24,7 @@ from pfq.codegen.finish import DELIVER, Clock, Finish
 from pfq.codegen.headers import HeaderCode
 from pfq.codegen.hooks import HookCode, KernelWindow, hook_code
 from pfq.codegen.kernel_calls import KernelCalls
-from pfq.codegen.llvm import I32, I64, PTR, bpf_machine, new_module, optimised, parsed
+from pfq.codegen.llvm import I32, PTR, bpf_machine, new_module, optimised, parsed
 from pfq.codegen.memory import DeviceMemory, RingShape, rows_of
 from pfq.codegen.places import Places
 from pfq.codegen.report import Report
@@ -117,7 +117,7 @@ class _DeviceCompiler:
         self.sets: list[SteeringSet] = []
         self.plan = DataPlan(rows=rows_of(device.cpus))
         self.facts = Facts()
-        self.forwards = False
+        self.forwards = self.passes_up = False
 
     def compile(self) -> DeviceCode:
         """The object, and what the engine needs to know to fill its maps."""
@@ -213,8 +213,10 @@ class _DeviceCompiler:
         for index in range(len(self.device.groups)):
             self._group(index, at_decide, facts, memory, cpu, self._tell(hook, code.ctx))
         at_decide.branch(finish)
-        if self.forwards or self.plan.sites or self.device.trial:
+        if self.forwards or self.plan.sites:
             start_packet(builder, scratch)
+        if self.passes_up:
+            k.store(I32(0), scratch, layouts.PASSED_UP)
         if facts.slots:
             code.prepare()
             window = KernelWindow(code, scratch, self.device.trial)
@@ -237,12 +239,10 @@ class _DeviceCompiler:
         k, group = KernelCalls(b), self.device.groups[index]
         scratch = memory.scratch(k, cpu)
         mine = k.field(memory.counters(k, cpu), index * layouts.GROUP_COUNTER_BYTES)
-        if index == 0:
-            k.store(I32(0), scratch, layouts.MARK)
-            k.store(I32(0), scratch, layouts.PASSED_UP)
-            k.store(I64(0), scratch, layouts.SELECTED)
         k.add(mine, layouts.ARRIVED)
         start_action(b, scratch)
+        if index == 0:
+            k.store(I32(0), scratch, layouts.MARK)
         around = Surroundings(
             record=scratch,
             slots=k.field(scratch, layouts.FACTS),
@@ -254,14 +254,13 @@ class _DeviceCompiler:
             tell=tell,
         )
         emitter = CodeEmitter(b, facts, self.plan, self.places, around)
-        end = b.append_basic_block("decided")
-        emitter.program(group.program.main, end)
-        b.position_at_end(end)
-        k.barrier()
+        kept, dropped = (b.append_basic_block(name) for name in ("kept", "dropped"))
+        emitter.program(group.program.main, kept, dropped)
+        b.position_at_end(kept)
         self.forwards = self.forwards or emitter.forwards
+        self.passes_up = self.passes_up or emitter.passes_up
         settlement = Settlement(k, memory, scratch, mine, cpu, index)
-        settlement.emit(emitter.fanouts, self._tables(group, emitter.class_sets), emitter.passes_up)
-        k.barrier()
+        settlement.emit(dropped, emitter.fanouts, self._tables(group, emitter.class_sets), emitter.passes_up)
 
     def _tables(self, group: Group, class_sets: set[int]) -> dict[int, int]:
         """A steering table for each set of classes, numbered through over all groups."""
@@ -276,8 +275,8 @@ class _DeviceCompiler:
             end.deliver()
             if self.forwards:
                 end.forward(len(self.device.groups))
-        if not self.device.inline:
-            b.ret(I32(code.go_on))
+        if not self.passes_up or not self.device.inline:
+            b.ret(I32(code.drop if self.device.inline else code.go_on))
             return
         wanted = b.icmp_unsigned("!=", k.load(scratch, layouts.PASSED_UP, I32), I32(0))
         b.ret(b.select(wanted, I32(code.go_on), I32(code.drop)))

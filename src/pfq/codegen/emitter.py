@@ -18,16 +18,17 @@ from pfq.lang.program import Call, Chain
 
 
 def start_action(b: ir.IRBuilder, record: ir.Value) -> None:
-    """The action of a packet that no program has seen: a copy to class 0. The mark is left."""
-    b.store(I64(DEFAULT_CLASSES), b.gep(record, [I64(layouts.CLASSES)], source_etype=I8), align=8)
+    """The action of a packet that no program has seen: a copy to class 0. The mark is left.
+
+    The hash is behind the fan-out and passing up behind the state: each pair is written in one go.
+    """
     for offset, value in (
-        (layouts.FANOUT, Fanout.COPY),
-        (layouts.HASH, 0),
-        (layouts.HASH2, 0),
-        (layouts.STATE, 0),
-        (layouts.KERNEL, 0),
+        (layouts.CLASSES, I64(DEFAULT_CLASSES)),
+        (layouts.FANOUT, I64(Fanout.COPY)),
+        (layouts.HASH2, I32(0)),
+        (layouts.STATE, I64(0)),
     ):
-        b.store(I32(value), b.gep(record, [I64(offset)], source_etype=I8), align=4)
+        b.store(value, b.gep(record, [I64(offset)], source_etype=I8), align=value.type.width // 8)
 
 
 def start_packet(b: ir.IRBuilder, record: ir.Value) -> None:
@@ -39,8 +40,8 @@ def start_packet(b: ir.IRBuilder, record: ir.Value) -> None:
 class CodeEmitter(Keeping):
     """Implements `pfq.lang.prims.emitter.Emitter`.
 
-    fanouts     the fan-outs that the program can leave behind
-    class_sets  and the sets of classes
+    fanouts     the fan-outs that packets can have where the code has got to, but for DROP
+    class_sets  the sets of classes that the program can leave behind
     forwards    whether it can forward packets
     passes_up   whether it can pass packets up to Linux
     """
@@ -55,12 +56,12 @@ class CodeEmitter(Keeping):
         self.class_sets = {DEFAULT_CLASSES}
         self._drop_targets: list[ir.Block] = []
 
-    def program(self, chain: Chain, end: ir.Block) -> None:
-        """The whole program; control reaches `end` whether the packet was dropped or not."""
-        self._drop_targets.append(end)
+    def program(self, chain: Chain, kept: ir.Block, dropped: ir.Block) -> None:
+        """The whole program; control reaches `kept` or `dropped`."""
+        self._drop_targets.append(dropped)
         self.run(chain)
         self._drop_targets.pop()
-        self.b.branch(end)
+        self.b.branch(kept)
 
     # where the program looks
 
@@ -98,15 +99,22 @@ class CodeEmitter(Keeping):
     # control
 
     def branch(self, cond: ir.Value, then: Callable[[], None], other: Callable[[], None]) -> None:
-        with self.b.if_else(cond) as (yes, no):
-            with yes:
-                then()
-            with no:
-                other()
+        yes, no, end = (self.b.append_basic_block(name) for name in ("then", "other", "end"))
+        self.jump(cond, yes, no)
+        before, after = self.fanouts, set[Fanout]()
+        for block, body in ((yes, then), (no, other)):
+            self.b.position_at_end(block)
+            self.fanouts = before
+            body()
+            after |= self.fanouts
+            self.b.branch(end)
+        self.fanouts = after
+        self.b.position_at_end(end)
 
     def drop(self) -> None:
         self._store(layouts.FANOUT, I32(Fanout.DROP))
         self.b.branch(self._drop_targets[-1])
+        self.fanouts = set()
         # What the caller emits next is never reached; LLVM removes it.
         self.b.position_at_end(self.b.append_basic_block("after_drop"))
 
@@ -129,7 +137,7 @@ class CodeEmitter(Keeping):
     # the action
 
     def fanout(self, kind: Fanout, hash: ir.Value | None = None, hash2: ir.Value | None = None) -> None:
-        self.fanouts.add(kind)
+        self.fanouts = {kind}
         self._store(layouts.FANOUT, I32(kind))
         for offset, value in ((layouts.HASH, hash), (layouts.HASH2, hash2)):
             if value is not None:
@@ -138,8 +146,10 @@ class CodeEmitter(Keeping):
     def saved_fanout(self) -> Callable[[], None]:
         words = {offset: self._load(offset) for offset in (layouts.FANOUT, layouts.HASH, layouts.HASH2)}
         classes = self._load(layouts.CLASSES, I64)
+        fanouts = self.fanouts
 
         def restore() -> None:
+            self.fanouts = fanouts
             for offset, word in words.items():
                 self._store(offset, word)
             self._store(layouts.CLASSES, classes, I64)

@@ -9,10 +9,11 @@ tunnel is one more.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from pfq.codegen.layouts import MAX_FACTS
 from pfq.errors import TooBigError
+from pfq.lang.berkeley import BerkeleyFilter
 
 Layer = Literal["frame", "ip4", "ip6", "l4"]
 
@@ -66,6 +67,13 @@ class Wire:
 
 
 @dataclass(frozen=True, slots=True)
+class Berkeley:
+    """1 when the filter accepts the frame as it was on the wire."""
+
+    wanted: BerkeleyFilter
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """4 or 6 when layer 3 is a whole IP header."""
 
@@ -74,7 +82,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """1 when layer 3 is a first fragment, 2 when it is a later one."""
+    """Not 0 when layer 3 is a fragment."""
 
     level: int = 0
 
@@ -111,6 +119,14 @@ class Present:
 
 
 @dataclass(frozen=True, slots=True)
+class Transport:
+    """The protocol behind all extension headers when the first `size` bytes of layer 4 are there, 0 otherwise."""
+
+    size: int
+    level: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Bytes:
     """`size` bytes at `offset` of the layer, as little endian."""
 
@@ -124,8 +140,9 @@ class Bytes:
         return self.offset + self.size
 
 
-OfFrame = Length | Ingress | Now | HalfInUse | EtherType | TagControl | TagType | Wire
-OfLevel = Version | Fragment | Protocol | L4Offset | AddressHash | Present | Bytes
+LayerFact = Transport | Present | Bytes
+OfFrame = Length | Ingress | Now | HalfInUse | EtherType | TagControl | TagType | Wire | Berkeley
+OfLevel = Version | Fragment | Protocol | L4Offset | AddressHash | Transport | Present | Bytes
 Fact = OfFrame | OfLevel
 
 
@@ -146,14 +163,16 @@ class Facts:
 
     def of_level(self, level: int) -> list[OfLevel]:
         """Facts of layers 3 and 4 at a level."""
-        return [
-            fact for fact in self.slots if isinstance(fact, OfLevel) and fact.level == level and not _is_frame(fact)
-        ]
+        return [fact for fact in self.slots if _has_level(fact) and fact.level == level]
+
+    def of_network(self) -> list[Fact]:
+        """What is behind the Ethernet header, and the EtherType."""
+        return [fact for fact in self.slots if isinstance(fact, EtherType) or _has_level(fact)]
 
     @property
     def levels(self) -> int:
         """How many levels must be read."""
-        found = [fact.level for fact in self.slots if isinstance(fact, OfLevel) and not _is_frame(fact)]
+        found = [fact.level for fact in self.slots if _has_level(fact)]
         return max(found, default=-1) + 1
 
     def halves(self) -> list[HalfInUse]:
@@ -162,17 +181,33 @@ class Facts:
     def wires(self) -> list[Wire]:
         return [fact for fact in self.slots if isinstance(fact, Wire)]
 
+    def filters(self) -> list[Berkeley]:
+        return [fact for fact in self.slots if isinstance(fact, Berkeley)]
+
     def bytes_of(self, layer: Layer, level: int) -> list[Bytes]:
         return [f for f in self.slots if isinstance(f, Bytes) and f.layer == layer and f.level == level]
 
-    def sizes_of(self, layer: Layer, level: int) -> list[int]:
-        """The sizes of a layer that must be tested for, in ascending order."""
-        present = {f.size for f in self.slots if isinstance(f, Present) and f.layer == layer and f.level == level}
-        return sorted(present | {fact.end for fact in self.bytes_of(layer, level)})
+    def parts(self, layer: Layer, level: int) -> list[tuple[int, list[LayerFact]]]:
+        """(size, facts that are there with so many bytes of the layer), in ascending order.
+
+        What a program reads of layer 4 is not tested for by itself, when a size that it tests for covers it.
+        """
+        found: dict[int, list[LayerFact]] = {}
+        for fact in self.slots:
+            match fact:
+                case Present(name, size, at) if (name, at) == (layer, level):
+                    found.setdefault(size, []).append(fact)
+                case Transport(size, at) if (layer, level) == ("l4", at):
+                    found.setdefault(size, []).append(fact)
+        tested = sorted(found)
+        for fact in self.bytes_of(layer, level):
+            covering = [size for size in tested if size >= fact.end] if layer == "l4" else []
+            found.setdefault(covering[0] if covering else fact.end, []).append(fact)
+        return sorted(found.items(), key=lambda item: item[0])
 
     def need_l4(self, level: int) -> bool:
         """Whether anything behind the IP header of a level matters."""
-        return bool(self.sizes_of("l4", level)) or L4Offset(level) in self.slots or self.levels > level + 1
+        return bool(self.parts("l4", level)) or L4Offset(level) in self.slots or self.levels > level + 1
 
     @property
     def need_network(self) -> bool:
@@ -184,5 +219,5 @@ class Facts:
         return any(isinstance(fact, TagControl | TagType) for fact in self.slots)
 
 
-def _is_frame(fact: OfLevel) -> bool:
-    return isinstance(fact, Present | Bytes) and fact.layer == "frame"
+def _has_level(fact: Fact) -> TypeGuard[OfLevel]:
+    return isinstance(fact, OfLevel) and not (isinstance(fact, Present | Bytes) and fact.layer == "frame")

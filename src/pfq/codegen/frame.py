@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
+from pfq.codegen.berkeley import BerkeleyCode
 from pfq.codegen.facts import Ingress, Length, Now, TagControl, TagType, Wire
 from pfq.codegen.llvm import I64
 from pfq.codegen.reading import Reading
@@ -23,6 +24,7 @@ class FrameCode(Reading):
         self._about_the_frame()
         self._layer("frame", 0, I64(0))
         self._wires()
+        self._filters()
         if self.facts.need_tag:
             self._outer_tag()
 
@@ -40,6 +42,7 @@ class FrameCode(Reading):
     def _wires(self) -> None:
         """Fields at fixed places of the frame, where a tag that the device took off counts as if it were there."""
         for wire in self.facts.wires():
+            self._put(wire, I64(0))
             done, tagged, plain = (self._new_block(name) for name in ("wire_read", "wire_tagged", "wire_plain"))
             tag = self.window.stripped_tag(self.b)
             if tag is None:
@@ -55,6 +58,12 @@ class FrameCode(Reading):
             base = self.window.reach(self.b, I64(wire.offset), wire.size, done)
             self._put_wire(wire, [self._bytes(base, at, 1) for at in range(wire.size)], done)
             self.b.position_at_end(done)
+
+    def _filters(self) -> None:
+        if filters := self.facts.filters():
+            code = BerkeleyCode(self.b, self.window, [fact.wanted for fact in filters])
+            for fact in filters:
+                self._put(fact, code.emit(fact.wanted))
 
     def _wire_around(self, wire: Wire, tag: tuple[ir.Value, ir.Value], done: ir.Block) -> None:
         """A field of a frame without its tag: the tag's own bytes, or those that it has pushed back."""
@@ -79,6 +88,8 @@ class FrameCode(Reading):
 
     def _outer_tag(self) -> None:
         """The outer tag, from the device or from the frame."""
+        for fact in (TagControl(), TagType()):
+            self._put(fact, I64(0))
         done, in_frame = self._new_block("tag_read"), self._new_block("tag_in_frame")
         tag = self.window.stripped_tag(self.b)
         if tag is not None:

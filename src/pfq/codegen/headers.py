@@ -14,13 +14,12 @@ from llvmlite import ir
 from pfq.codegen.facts import AddressHash, EtherType, Fragment, L4Offset, Layer, Protocol, Version
 from pfq.codegen.frame import FLAG16, FrameCode
 from pfq.codegen.llvm import I1, I64
-from pfq.codegen.reading import Reading, swapped
+from pfq.codegen.reading import Absent, Reading, swapped
 from pfq.codegen.tunnels import TunnelCode
 from pfq.lang.packet import AH, ETHERTYPE_IP4, ETHERTYPE_IP6, EXTENSIONS, FRAGMENT, MAX_EXTENSIONS
 from pfq.lang.tunnels import ETHERTYPE_ETHERNET
 
 IP4_BYTES, IP6_BYTES, EXTENSION_BYTES = 20, 40, 8
-FIRST_FRAGMENT, LATER_FRAGMENT = 1, 2
 
 
 class HeaderCode(Reading):
@@ -28,14 +27,19 @@ class HeaderCode(Reading):
 
     def emit(self) -> None:
         """All of it; code goes on behind, whatever the frame is."""
-        for fact in self.facts.slots:
-            self._put(fact, I64(0))
         FrameCode(self.b, self.facts, self.slots, self.window).emit()
         if self.facts.need_network:
             done = self._new_block("headers_read")
-            self._network(done)
-            self.b.branch(done)
+            self.absent = Absent(self, done)
+            self.open = set(self.facts.of_network())
+            self._network()
+            self.b.branch(self._give_up())
+            self.absent.emit()
             self.b.position_at_end(done)
+
+    def _give_up(self) -> ir.Block:
+        """Where to go when nothing more can be read."""
+        return self.absent.block(self.open)
 
     def _fixed(self, layer: Layer, level: int, base: ir.Value) -> None:
         """Bytes of a header that is there as a whole."""
@@ -54,29 +58,30 @@ class HeaderCode(Reading):
             result = self.b.xor(result, word)
         return result
 
-    def _network(self, done: ir.Block) -> None:
+    def _network(self) -> None:
         tag = self.window.stripped_tag(self.b)
         seen = I64(0) if tag is None else self.b.zext(self.b.icmp_unsigned("!=", tag[0], I64(0)), I64)
-        ethertype, offset = self._ethertype(I64(0), seen, done)
+        ethertype, offset = self._ethertype(I64(0), seen, self._give_up())
         self._put(EtherType(), self.b.or_(ethertype, I64(FLAG16)))
         if self.facts.levels:
-            self._level(0, ethertype, offset, done)
+            self._level(0, ethertype, offset)
 
-    def _level(self, level: int, ethertype: ir.Value, offset: ir.Value, done: ir.Block) -> None:
+    def _level(self, level: int, ethertype: ir.Value, offset: ir.Value) -> None:
         """The packet of an EtherType at an offset, and what is inside when that matters."""
         ip4, ip6, other = (self._new_block(name) for name in ("ip4", "ip6", "not_ip4"))
         self.b.cbranch(self._is(ethertype, swapped(ETHERTYPE_IP4)), ip4, other)
         self.b.position_at_end(other)
-        self.b.cbranch(self._is(ethertype, swapped(ETHERTYPE_IP6)), ip6, done)
+        self.b.cbranch(self._is(ethertype, swapped(ETHERTYPE_IP6)), ip6, self._give_up())
         arrivals = []
+        behind, before, of_level = self._new_block("level_read"), self.open, set(self.facts.of_level(level))
         for block, read in ((ip4, self._ip4), (ip6, self._ip6)):
             self.b.position_at_end(block)
-            found = read(level, offset, done)
+            self.open = set(before)
+            found = read(level, offset)
+            for fact in sorted(self.open & of_level, key=self.facts.slots.__getitem__):
+                self._put(fact, I64(0))
             arrivals.append((*found, self.b.block))
-        behind = self._new_block("level_read")
-        for _, _, block in arrivals:
-            with self.b.goto_block(block):
-                self.b.branch(behind)
+            self.b.branch(behind)
         self.b.position_at_end(behind)
         if self.facts.levels == level + 1:
             return
@@ -85,17 +90,17 @@ class HeaderCode(Reading):
             protos.add_incoming(proto, block)
             offsets.add_incoming(l4, block)
         tunnels = TunnelCode(self.b, self.facts, self.slots, self.window)
-        kind, inner = tunnels.emit(protos, self.window.forget(self.b, offsets), done)
-        kind, inner = self._inside_ethernet(kind, inner, done)
-        self._level(level + 1, kind, inner, done)
+        kind, inner = tunnels.emit(protos, self.window.forget(self.b, offsets), self._give_up())
+        kind, inner = self._inside_ethernet(kind, inner)
+        self._level(level + 1, kind, inner)
 
-    def _inside_ethernet(self, kind: ir.Value, offset: ir.Value, done: ir.Block) -> tuple[ir.Value, ir.Value]:
+    def _inside_ethernet(self, kind: ir.Value, offset: ir.Value) -> tuple[ir.Value, ir.Value]:
         """EtherType and offset of the packet, when what a tunnel carries is a whole frame."""
         frame, packet = self._new_block("inner_frame"), self._new_block("inner_packet")
         before = self.b.block
         self.b.cbranch(self._is(kind, swapped(ETHERTYPE_ETHERNET)), frame, packet)
         self.b.position_at_end(frame)
-        ethertype, behind = self._ethertype(offset, I64(0), done)
+        ethertype, behind = self._ethertype(offset, I64(0), self._give_up())
         after = self.b.block
         self.b.branch(packet)
         self.b.position_at_end(packet)
@@ -105,8 +110,9 @@ class HeaderCode(Reading):
             offsets.add_incoming(at, block)
         return types, self.window.forget(self.b, offsets)
 
-    def _ip4(self, level: int, offset: ir.Value, done: ir.Block) -> tuple[ir.Value, ir.Value]:
+    def _ip4(self, level: int, offset: ir.Value) -> tuple[ir.Value, ir.Value]:
         """Goes on behind a header whose layer 4 is of interest: its protocol and the offset of that."""
+        done = self._give_up()
         base = self.window.reach(self.b, offset, IP4_BYTES, done)
         first = self._bytes(base, 0, 1)
         self._continue_if(self._is(self.b.lshr(first, I64(4)), 4), done)
@@ -118,21 +124,19 @@ class HeaderCode(Reading):
         self._fixed("ip4", level, base)
         self._addresses(level, base, {"src": 12, "dst": 16}, 4)
         parts = self._bytes(base, 6, 2)
-        later = self.b.icmp_unsigned("!=", self.b.and_(parts, I64(swapped(0x1FFF))), I64(0))
-        some = self.b.icmp_unsigned("!=", self.b.and_(parts, I64(swapped(0x3FFF))), I64(0))
-        if Fragment(level) in self.facts.slots:
-            first_part = self.b.select(some, I64(FIRST_FRAGMENT), I64(0))
-            self._put(Fragment(level), self.b.select(later, I64(LATER_FRAGMENT), first_part))
+        begins = self._is(self.b.and_(parts, I64(swapped(0x1FFF))), 0)
+        self._put(Fragment(level), self.b.and_(parts, I64(swapped(0x3FFF))))
         proto = self._bytes(base, 9, 1)
         self._put(Protocol(level), self.b.add(proto, I64(1)))
         if self.facts.need_l4(level):
-            self._continue_if(self.b.not_(later), done)
+            self._continue_if(begins, self._give_up())
             self._put(L4Offset(level), size)
-            self._layer("l4", level, l4)
+            self._layer("l4", level, l4, proto)
         return proto, l4
 
-    def _ip6(self, level: int, offset: ir.Value, done: ir.Block) -> tuple[ir.Value, ir.Value]:
+    def _ip6(self, level: int, offset: ir.Value) -> tuple[ir.Value, ir.Value]:
         """As `_ip4`."""
+        done = self._give_up()
         base = self.window.reach(self.b, offset, IP6_BYTES, done)
         self._continue_if(self._is(self.b.lshr(self._bytes(base, 0, 1), I64(4)), 6), done)
         self._put(Version(level), I64(6))
@@ -140,13 +144,15 @@ class HeaderCode(Reading):
         self._addresses(level, base, {"src": 8, "dst": 24}, 16)
         proto, l4 = self._bytes(base, 6, 1), self.b.add(offset, I64(IP6_BYTES))
         if self.facts.need_l4(level) or {Fragment(level), Protocol(level)} & self.facts.slots.keys():
-            proto, l4 = self._extensions(level, proto, l4, done)
+            self._put(Fragment(level), I64(0))
+            proto, l4 = self._extensions(level, proto, l4)
             self._put(L4Offset(level), self.b.sub(l4, offset))
-            self._layer("l4", level, l4)
+            self._layer("l4", level, l4, proto)
         return proto, l4
 
-    def _extensions(self, level: int, proto: ir.Value, offset: ir.Value, done: ir.Block) -> tuple[ir.Value, ir.Value]:
+    def _extensions(self, level: int, proto: ir.Value, offset: ir.Value) -> tuple[ir.Value, ir.Value]:
         """Walks the extension headers; goes on at the layer 4 header: its protocol and its offset."""
+        done = self._give_up()
         walk, header, found = (self._new_block(name) for name in ("walk", "extension", "found"))
         start = self.b.block
         self.b.branch(walk)
@@ -159,7 +165,7 @@ class HeaderCode(Reading):
         self._continue_if(self.b.icmp_unsigned("<", steps, I64(MAX_EXTENSIONS)), done)
         base = self.window.reach(self.b, offsets, EXTENSION_BYTES, done)
         following = self._bytes(base, 0, 1)
-        self._fragment_header(level, protos, base, following, done)
+        self._fragment_header(level, protos, base, following)
         size = self._extension_size(protos, self._bytes(base, 1, 1))
         end = self.b.block
         for phi, value in (
@@ -179,9 +185,7 @@ class HeaderCode(Reading):
             hit = self.b.or_(hit, self._is(proto, kind))
         return hit
 
-    def _fragment_header(
-        self, level: int, proto: ir.Value, base: ir.Value, following: ir.Value, done: ir.Block
-    ) -> None:
+    def _fragment_header(self, level: int, proto: ir.Value, base: ir.Value, following: ir.Value) -> None:
         """Notes a fragment; a later one ends the walk, for it has no layer 4 header."""
         fragment, after = self._new_block("fragment"), self._new_block("not_later")
         self.b.cbranch(self._is(proto, FRAGMENT), fragment, after)
@@ -191,15 +195,16 @@ class HeaderCode(Reading):
         is_part = self._new_block("is_part")
         self.b.cbranch(self._is(self.b.and_(parts, I64(swapped(0xFFF9))), 0), noted, is_part)
         self.b.position_at_end(is_part)
-        self._put(Fragment(level), I64(FIRST_FRAGMENT))
+        self._put(Fragment(level), parts)
         self.b.branch(noted)
         self.b.position_at_end(noted)
         later = self._new_block("later")
         self.b.cbranch(self._is(self.b.and_(parts, I64(swapped(0xFFF8))), 0), after, later)
         self.b.position_at_end(later)
-        self._put(Fragment(level), I64(LATER_FRAGMENT))
+        before = set(self.open)
         self._put(Protocol(level), self.b.add(following, I64(1)))
-        self.b.branch(done)
+        self.b.branch(self._give_up())
+        self.open = before
         self.b.position_at_end(after)
 
     def _extension_size(self, proto: ir.Value, length: ir.Value) -> ir.Value:

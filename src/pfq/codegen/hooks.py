@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 
 from llvmlite import ir
 
 from pfq.codegen import layouts
 from pfq.codegen.kernel_calls import Helper, KernelCalls
 from pfq.codegen.llvm import I8, I16, I32, I64, PTR
+from pfq.codegen.reading import Reach
 from pfq.codegen.spec import Hook
+from pfq.codegen.wire import KernelCopy
 from pfq.lang.packet import HEADER_WINDOW
 
 XDP_DROP, XDP_PASS = 1, 2
@@ -155,15 +158,32 @@ class KernelWindow:
         self.scratch = scratch
         self.trial = trial
 
-    def reach(self, b: ir.IRBuilder, offset: ir.Value, size: int, fail: ir.Block) -> ir.Value:
+    def reach(
+        self, b: ir.IRBuilder, offset: ir.Value, size: int, fail: ir.Block, compared: ir.Value | None = None
+    ) -> ir.Value:
+        """compared: the first byte once more, to reckon from when constant offsets are compared with the end."""
         near = b.append_basic_block("near")
         b.cbranch(b.icmp_unsigned("<=", offset, I64(HEADER_WINDOW - size)), near, fail)
         b.position_at_end(near)
         start = b.gep(self.first, [offset], source_etype=I8)
         inside = b.append_basic_block("inside")
-        b.cbranch(b.icmp_unsigned("<=", b.gep(start, [I64(size)], source_etype=I8), self.end), inside, fail)
+        behind = b.gep(start, [I64(size)], source_etype=I8)
+        if compared is not None and isinstance(offset, ir.Constant):
+            behind = b.gep(compared, [I64(offset.constant + size)], source_etype=I8)
+        b.cbranch(b.icmp_unsigned("<=", behind, self.end), inside, fail)
         b.position_at_end(inside)
         return start
+
+    def wire(self, b: ir.IRBuilder) -> Reach:
+        tag = self.stripped_tag(b)
+        if tag is None:
+            # A filter compares at many offsets. Where one field ends another begins, and the verifier refuses a load
+            # from a pointer of which it has seen, on a way that no packet takes, that it is past the end.
+            return partial(self.reach, compared=self.k.opaque(self.first))
+        place = self.k.field(self.scratch, layouts.WIRE)
+        copy = KernelCopy(self.k, place, lambda to, size: self.code.load_bytes(0, to, size))
+        copy.emit(self.code.buffered(), tag)
+        return copy.reach
 
     def forget(self, b: ir.IRBuilder, value: ir.Value) -> ir.Value:
         self.k.store(value, self.scratch, layouts.SPARE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from pfq.lang.action import COUNTERS, MAX_EVENTS, MAX_FORWARDS
+from pfq.lang.packet import HEADER_WINDOW
 
 # The action of the packet in hand, one for each CPU (the start of `SCRATCH`).
 CLASSES: Final = 0  # u64
@@ -46,7 +47,11 @@ EVENT_DATA: Final = EVENT_ACTION + ACTION_BYTES
 EVENT_SNAPLEN: Final = 192
 EVENT_BYTES: Final = EVENT_DATA + EVENT_SNAPLEN
 
-GROUP_RESULTS: Final = EVENT + EVENT_BYTES
+# The header window of the frame as it was on the wire, for programs that want it where the device took a tag off.
+WIRE: Final = (EVENT + EVENT_BYTES + 7) // 8 * 8
+WIRE_BYTES: Final = HEADER_WINDOW + 8  # a word that begins with the last byte of the window ends behind it
+
+GROUP_RESULTS: Final = WIRE + WIRE_BYTES
 GROUP_RESULT_BYTES: Final = 16  # u64 end-points of this group, u32 state
 
 

@@ -24,6 +24,7 @@ def bpf_machine() -> binding.TargetMachine:
     """The kernel's target; -mcpu=v3 has 32-bit operations and all signed jumps (kernel 5.1)."""
     # Over 512 bytes of stack LLVM would end the process; let the verifier say it instead.
     binding.set_option("pfq", f"-bpf-stack-size={1 << 20}")
+    binding.set_option("pfq", "-simplifycfg-branch-fold-threshold=0")
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
     return binding.Target.from_triple(BPF_TRIPLE).create_target_machine(cpu=BPF_CPU, opt=2)

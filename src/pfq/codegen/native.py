@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
@@ -18,7 +18,8 @@ from pfq.codegen.facts import Facts
 from pfq.codegen.headers import HeaderCode
 from pfq.codegen.llvm import I8, I32, I64, PTR, host_machine, new_module, optimised, stack_slot
 from pfq.codegen.places import Nowhere
-from pfq.codegen.reading import swapped
+from pfq.codegen.reading import Reach, swapped
+from pfq.codegen.wire import host_copy
 from pfq.lang.action import COUNTERS, MAX_EVENTS, MAX_FORWARDS, Action, Fanout
 from pfq.lang.interp import World
 from pfq.lang.packet import HEADER_WINDOW, Tag
@@ -53,6 +54,10 @@ class HostWindow:
         b.cbranch(b.icmp_unsigned("<=", b.add(offset, I64(size)), self.captured), inside, fail)
         b.position_at_end(inside)
         return b.gep(self.frame, [offset], source_etype=I8)
+
+    def wire(self, b: ir.IRBuilder) -> Reach:
+        frame, captured = host_copy(b, self.frame, self.captured, self.stripped_tag(b))
+        return replace(self, frame=frame, captured=captured).reach
 
     def forget(self, b: ir.IRBuilder, value: ir.Value) -> ir.Value:
         return value
@@ -105,7 +110,7 @@ def host_module(program: Program, plan: DataPlan) -> ir.Module:
     start_packet(at_decide, record)
     start_action(at_decide, record)
     around = Surroundings(record, slots, counters, data, devices, I64(0))
-    CodeEmitter(at_decide, facts, plan, Nowhere(), around).program(program.main, end)
+    CodeEmitter(at_decide, facts, plan, Nowhere(), around).program(program.main, end, end)
     HeaderCode(b, facts, slots, window).emit()
     b.branch(decide)
     ir.IRBuilder(end).ret_void()

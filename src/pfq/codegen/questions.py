@@ -7,6 +7,7 @@ from llvmlite import ir
 from pfq.codegen.arithmetic import Arithmetic, Surroundings
 from pfq.codegen.facts import (
     AddressHash,
+    Berkeley,
     Bytes,
     EtherType,
     Fact,
@@ -19,10 +20,12 @@ from pfq.codegen.facts import (
     Protocol,
     TagControl,
     TagType,
+    Transport,
     Version,
     Wire,
 )
 from pfq.codegen.llvm import I64
+from pfq.lang.berkeley import BerkeleyFilter
 from pfq.lang.interp import BOTH_SIDES
 from pfq.lang.program import Prefix
 
@@ -64,6 +67,9 @@ class Questions(Arithmetic):
     def wire_raw(self, offset: int, size: int) -> tuple[ir.Value, ir.Value]:
         return self._flagged(Wire(offset, size), 32)
 
+    def berkeley(self, wanted: BerkeleyFilter) -> ir.Value:
+        return self.compare("!=", self._fact(Berkeley(wanted)), I64(0))
+
     def _flagged(self, fact: Fact, bits: int) -> tuple[ir.Value, ir.Value]:
         value = self._fact(fact)
         return self.compare("!=", value, I64(0)), self.b.and_(value, I64((1 << bits) - 1))
@@ -82,6 +88,12 @@ class Questions(Arithmetic):
     def has_l4(self, size: int) -> ir.Value:
         return self.compare("!=", self._fact(Present("l4", size, self.level)), I64(0))
 
+    def is_transport(self, proto: int, size: int) -> ir.Value:
+        return self.compare("==", self._fact(Transport(size, self.level)), I64(proto))
+
+    def is_l4_proto(self, proto: int) -> ir.Value:
+        return self.compare("==", self._fact(Protocol(self.level)), I64(proto + 1))
+
     def l4_proto(self) -> tuple[ir.Value, ir.Value]:
         found = self._fact(Protocol(self.level))
         return self.compare("!=", found, I64(0)), self.b.sub(found, I64(1))
@@ -91,7 +103,10 @@ class Questions(Arithmetic):
 
     def load_raw(self, layer: str, offset: int, size: int) -> ir.Value:
         level = 0 if layer == "frame" else self.level
-        return self._fact(Bytes(layer, offset, size, level))  # type: ignore[arg-type]
+        fact = Bytes(layer, offset, size, level)  # type: ignore[arg-type]
+        place, kind = self._field(self.around.slots, self.facts.slot(fact) * 8), ir.IntType(8 * size)
+        value = self.b.load(place, typ=kind, align=size)
+        return value if size == 8 else self.b.zext(value, I64)
 
     def load(self, layer: str, offset: int, size: int) -> ir.Value:
         return self.swapped(self.load_raw(layer, offset, size), size)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Protocol as Interface
 
 from llvmlite import ir
 
-from pfq.codegen.facts import Fact, Facts, Layer, Present
+from pfq.codegen.facts import Bytes, Fact, Facts, Layer, Transport
 from pfq.codegen.llvm import I1, I8, I64
 from pfq.lang.packet import ETHERNET_BYTES, MAX_TAGS, TAG_BYTES, VLAN_TYPES
 
@@ -16,11 +19,19 @@ def swapped(value: int) -> int:
     return int.from_bytes(value.to_bytes(2, "big"), "little")
 
 
+Reach = Callable[[ir.IRBuilder, ir.Value, int, ir.Block], ir.Value]
+"""What `Window.reach` is."""
+
+
 class Window(Interface):
     """The first bytes of the frame, where headers are looked for, and what else is known of it."""
 
     def reach(self, b: ir.IRBuilder, offset: ir.Value, size: int, fail: ir.Block) -> ir.Value:
         """Pointer to `size` bytes at `offset` (i64); goes to `fail` when they are not there."""
+
+    def wire(self, b: ir.IRBuilder) -> Reach:
+        """Brings the frame into reach as it was on the wire, with a tag that the device took off; variable
+        offsets must come from `forget`."""
 
     def forget(self, b: ir.IRBuilder, value: ir.Value) -> ir.Value:
         """The same value (i64), about which the verifier no longer knows anything."""
@@ -43,18 +54,23 @@ class Window(Interface):
 
 
 class Reading:
-    """Emits code that reads a packet into one function."""
+    """Emits code that reads a packet into one function.
+
+    open  facts of the code in hand that are not written yet on the way to where it is
+    """
 
     def __init__(self, builder: ir.IRBuilder, facts: Facts, slots: ir.Value, window: Window) -> None:
         self.b = builder
         self.facts = facts
         self.slots = slots
         self.window = window
+        self.open: set[Fact] = set()
 
     def _put(self, fact: Fact, value: ir.Value) -> None:
         if fact in self.facts.slots:
             place = self.b.gep(self.slots, [I64(self.facts.slots[fact] * 8)], source_etype=I8)
             self.b.store(value, place, align=8)
+            self.open.discard(fact)
 
     def _bytes(self, base: ir.Value, offset: int, size: int) -> ir.Value:
         """`size` bytes as a 64-bit number. The alignment is a promise we break: both targets read
@@ -74,17 +90,26 @@ class Reading:
     def _is(self, value: ir.Value, number: int) -> ir.Value:
         return self.b.icmp_unsigned("==", value, I64(number))
 
-    def _layer(self, layer: Layer, level: int, offset: ir.Value) -> None:
-        """Sizes and bytes of a layer that may be cut off anywhere, shortest first."""
+    def _layer(self, layer: Layer, level: int, offset: ir.Value, proto: ir.Value | None = None) -> None:
+        """Sizes and bytes of a layer that may be cut off anywhere, shortest first; `proto` is that of layer 4."""
+        parts = self.facts.parts(layer, level)
+        facts = {fact for _, some in parts for fact in some}
+        self.open |= facts
         done = self._new_block(f"{layer}_read")
-        remaining = self.facts.bytes_of(layer, level)
-        for size in self.facts.sizes_of(layer, level):
-            base = self.window.reach(self.b, offset, size, done)
-            self._put(Present(layer, size, level), I64(1))
-            for fact in [f for f in remaining if f.end <= size]:
-                remaining.remove(fact)
-                self._put(fact, self._bytes(base, fact.offset, fact.size))
+        absent = Absent(self, done)
+        for size, some in parts:
+            base = self.window.reach(self.b, offset, size, absent.block(facts & self.open))
+            for fact in some:
+                match fact:
+                    case Bytes():
+                        self._put(fact, self._bytes(base, fact.offset, fact.size))
+                    case Transport():
+                        assert proto is not None
+                        self._put(fact, proto)
+                    case _:
+                        self._put(fact, I64(1))
         self.b.branch(done)
+        absent.emit()
         self.b.position_at_end(done)
 
     def _is_tag(self, kind: ir.Value) -> ir.Value:
@@ -116,3 +141,38 @@ class Reading:
             types.add_incoming(value, block)
             offsets.add_incoming(I64(behind), block)
         return types, self.b.add(at, offsets)
+
+
+class Absent:
+    """Code that notes facts as absent before it goes on at one place.
+
+    Facts are absent together: what notes few of them is the end of what notes more.
+    """
+
+    def __init__(self, reading: Reading, end: ir.Block) -> None:
+        self.reading = reading
+        self.end = end
+        self.blocks: dict[frozenset[Fact], ir.Block] = {}
+
+    def block(self, facts: AbstractSet[Fact]) -> ir.Block:
+        """Where to go when just these facts are absent."""
+        if not facts:
+            return self.end
+        key = frozenset(facts)
+        if key not in self.blocks:
+            self.blocks[key] = self.reading.b.append_basic_block("absent")
+        return self.blocks[key]
+
+    def emit(self) -> None:
+        """The code of all blocks, once all of them are known."""
+        reading, shared = self.reading, Counter(fact for facts in self.blocks for fact in facts)
+        order = sorted(shared, key=lambda fact: (shared[fact], reading.facts.slots[fact]))
+        for facts, block in self.blocks.items():
+            reading.b.position_at_end(block)
+            left = set(facts)
+            for fact in (fact for fact in order if fact in facts):
+                reading._put(fact, I64(0))
+                left.remove(fact)
+                if frozenset(left) in self.blocks:
+                    break
+            reading.b.branch(self.block(left))

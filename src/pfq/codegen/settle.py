@@ -30,23 +30,32 @@ class Settlement:
         self.scratch = scratch
         self.counters = counters
         self.cpu = cpu
+        self.index = index
         self.result = layouts.GROUP_RESULTS + index * layouts.GROUP_RESULT_BYTES
 
-    def emit(self, fanouts: set[Fanout], sets: Mapping[int, int], passes_up: bool) -> None:
-        """fanouts: what the program can leave behind; sets: mask of classes -> steering table;
-        passes_up: whether it can pass packets up to Linux."""
+    def emit(self, dropped: ir.Block, fanouts: set[Fanout], sets: Mapping[int, int], passes_up: bool) -> None:
+        """Goes on behind both ways that a packet can take: here when it is kept, at `dropped` when it is not.
+
+        fanouts    what the program can leave behind
+        sets       mask of classes -> steering table
+        passes_up  whether it can pass packets up to Linux
+        """
         k, b = self.k, self.b
-        k.store(I64(0), self.scratch, self.result)
+        end = b.append_basic_block("settled")
+        if fanouts:
+            k.barrier()
+            k.add(self.counters, layouts.SELECTIONS)
+            self._select(fanouts, sets)
+        b.branch(end)
+        b.position_at_end(dropped)
+        k.barrier()
+        k.add(self.counters, layouts.DROPPED)
+        self._store(I64(0))
+        b.branch(end)
+        b.position_at_end(end)
         if passes_up:
             self._pass_up()
-        kind = k.load(self.scratch, layouts.FANOUT, I32)
-        kept = b.icmp_unsigned("!=", kind, I32(Fanout.DROP))
-        with b.if_else(kept) as (yes, no):
-            with yes:
-                k.add(self.counters, layouts.SELECTIONS)
-                self._select(kind, fanouts - {Fanout.DROP}, sets)
-            with no:
-                k.add(self.counters, layouts.DROPPED)
+        k.barrier()
 
     def _pass_up(self) -> None:
         wanted = self.k.load(self.scratch, layouts.KERNEL, I32)
@@ -55,7 +64,8 @@ class Settlement:
         total = self.k.load(self.counters, layouts.TO_LINUX, I64)
         self.k.store(self.b.add(total, self.b.zext(wanted, I64)), self.counters, layouts.TO_LINUX)
 
-    def _select(self, kind: ir.Value, fanouts: set[Fanout], sets: Mapping[int, int]) -> None:
+    def _select(self, fanouts: set[Fanout], sets: Mapping[int, int]) -> None:
+        kind = self.k.load(self.scratch, layouts.FANOUT, I32)
         number = self._table_number(sets)
         table = self.k.field(self.k.map(layouts.STEERING_MAP), self.b.mul(number, I64(layouts.STEERING_BYTES)))
         chosen = self.b.append_basic_block("chosen")
@@ -76,16 +86,19 @@ class Settlement:
         selected = self.b.phi(I64)
         for mask, block in arrivals:
             selected.add_incoming(mask, block)
+        with self.b.if_then(self.b.icmp_unsigned("==", selected, I64(0)), likely=False):
+            self.k.add(self.counters, layouts.NOBODY)
         self._store(selected)
 
     def _store(self, selected: ir.Value) -> None:
-        k, b = self.k, self.b
-        with b.if_then(b.icmp_unsigned("==", selected, I64(0)), likely=False):
-            k.add(self.counters, layouts.NOBODY)
-        k.store(selected, self.scratch, self.result)
-        k.store(k.load(self.scratch, layouts.STATE, I32), self.scratch, self.result + 8)
-        union = b.or_(k.load(self.scratch, layouts.SELECTED, I64), selected)
-        k.store(union, self.scratch, layouts.SELECTED)
+        """Adds to the end-points that get the packet; the only group of a device is the one that selected them."""
+        k = self.k
+        if self.memory.groups > 1:
+            k.store(selected, self.scratch, self.result)
+            k.store(k.load(self.scratch, layouts.STATE, I32), self.scratch, self.result + 8)
+        if self.index:
+            selected = self.b.or_(k.load(self.scratch, layouts.SELECTED, I64), selected)
+        k.store(selected, self.scratch, layouts.SELECTED)
 
     def _table_number(self, sets: Mapping[int, int]) -> ir.Value:
         """Which steering table belongs to the action's classes."""

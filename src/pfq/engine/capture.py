@@ -40,6 +40,7 @@ from pfq.source import did_you_mean
 
 log = logging.getLogger(__name__)
 
+ETHERNET_LINKS: Final = (ARPHRD_ETHER, ARPHRD_LOOPBACK)
 LINK_HEADER_BYTES: Final = 14 + 2 * 4
 DEFAULT_SLOTS: Final = 4096
 RING_BYTES: Final = 8 << 20
@@ -175,14 +176,19 @@ class Capture:
 
     def _find_devices(self) -> None:
         """Tells the program the numbers of the devices that it forwards to."""
-        there = {found.name: found.index for found in devices()}
+        there = {found.name: found for found in devices()}
         for name in self._path.plan.devices:
+            if name in there and there[name].link_type not in ETHERNET_LINKS:
+                raise UsageError(
+                    f"the program forwards to `{name}`, which does not carry Ethernet frames",
+                    hint="forward to the device under the tunnel",
+                )
             if name not in there and name in self._path.plan.needed:
                 hint = did_you_mean(name, there) or "there are: " + ", ".join(there)
                 raise DeviceMissingError(f"the program forwards to `{name}`, a device that does not exist", hint=hint)
             if name not in there:
                 log.warning("there is no device `%s`; `link` leaves it out until it appears", name)
-            self._set_target(name, there.get(name, 0))
+            self._set_target(name, there[name].index if name in there else 0)
 
     def _set_target(self, name: str, index: int) -> None:
         """Tells the program the number of a device, 0 when it is gone, when it forwards to it."""
@@ -330,7 +336,7 @@ def _checked(endpoints: int, binding: str, direction: str, device_name: str) -> 
     require_privilege()
     features.check_kernel()
     found = device(device_name)
-    if found.link_type not in (ARPHRD_ETHER, ARPHRD_LOOPBACK):
+    if found.link_type not in ETHERNET_LINKS:
         raise UsageError(
             f"`{device_name}` does not carry Ethernet frames (link type {found.link_type})",
             hint="PFQ captures from Ethernet devices; capture where these packets enter or leave the tunnel",

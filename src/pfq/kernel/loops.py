@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from pfq.kernel.abi import INSN_BYTES, OP_CALL, OP_LD_IMM64, PSEUDO_CALL
+from pfq.kernel.abi import OP_CALL, OP_LD_IMM64, PSEUDO_CALL
 from pfq.kernel.elf import Image
 
 Insn = tuple[int, int, int, int]

@@ -14,7 +14,7 @@ MAX_EXPRESSION: Final = 2000
 """Characters. libpcap's optimiser takes over a second for some expressions of this length, eight times that for
 those twice as long."""
 
-_NUMBERS: Final = re.compile(r"[0-9\s,]*[0-9][0-9\s,]*", re.ASCII)
+_NUMBERS: Final = re.compile(r"[\s,]*[0-9][0-9\s,]*", re.ASCII)
 _WORD: Final = (1 << 32) - 1
 
 _COMPUTE: Final[dict[str, Callable[[int, int], int]]] = {

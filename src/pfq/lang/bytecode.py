@@ -79,6 +79,8 @@ def check(instructions: Sequence[Instruction]) -> None:
     Raises LiteralError or TooBigError, without a place.
     """
     count = len(instructions)
+    if count == 0:
+        raise LiteralError("the filter has no instructions")
     if count > MAX_INSTRUCTIONS:
         raise TooBigError(f"the filter has {count} instructions; at most {MAX_INSTRUCTIONS} are accepted")
     # Which cells of the memory hold something on every way to an instruction, as bits.

@@ -385,11 +385,13 @@ class _Evaluator:
         return NOTHING
 
     def checked(self, value: build.Scalar, kind: Type, where: str, span: Span | None) -> Value | Term | Nothing:
+        if isinstance(value, str) and kind == BERKELEY_FILTER and value not in self.filters:
+            self.spend(berkeley.steps(value), span)
         try:
             if isinstance(value, str) and kind == PREFIX_SET and span is not None:
                 return self.prefixes(value, span)
             if isinstance(value, str) and kind == BERKELEY_FILTER:
-                return self.filter(value, span)
+                return self.filter(value)
             return build.checked(value, kind, where)
         except TypeMismatchError:
             return NOTHING  # the checker reported it
@@ -404,9 +406,8 @@ class _Evaluator:
             self.sets[key] = PrefixSet.parse(text, key[0])
         return self.sets[key]
 
-    def filter(self, text: str, span: Span | None) -> BerkeleyFilter:
+    def filter(self, text: str) -> BerkeleyFilter:
         """A filter, compiled once."""
         if text not in self.filters:
-            self.spend(berkeley.steps(text), span)
             self.filters[text] = BerkeleyFilter.parse(text)
         return self.filters[text]

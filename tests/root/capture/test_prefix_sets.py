@@ -97,8 +97,7 @@ def large(*last: str, before: int) -> PrefixSet:
     return PrefixSet.of([*last, *(f"1.{n // 256}.{n % 256}.0/25" for n in range(before))])
 
 
-@pytest.mark.parametrize("hook", ["auto", "xdp"])
-def test_no_packet_meets_a_mixture(netns_pair: Pair, hook: HookChoice, tmp_path: Path) -> None:
+def test_no_packet_meets_a_mixture(netns_pair: Pair, tmp_path: Path) -> None:
     """A is in one set, B in the other, C in both and D in none; so C is found always and D never.
 
     The others move C to another place of the table, and it takes a while to write them.
@@ -109,7 +108,7 @@ def test_no_packet_meets_a_mixture(netns_pair: Pair, hook: HookChoice, tmp_path:
     d = "10.0.0.4"
     tests = [f'src_addr_in "{name}"', f'has_src_addr {C} .&&. src_addr_in "{name}"', f"has_src_addr {C}",
              f'has_src_addr {d} .&&. src_addr_in "{name}"']  # fmt: skip
-    with counting(netns_pair, *tests, hook=hook) as (capture, _):
+    with counting(netns_pair, *tests) as (capture, _):
         capture.replace_set(name, sets[1])
         with streaming(netns_pair, *map(frame, (A, C, C, C, C, C, C, d))) as sent:
             replace_many(capture, name, *sets)
@@ -120,8 +119,7 @@ def test_no_packet_meets_a_mixture(netns_pair: Pair, hook: HookChoice, tmp_path:
     assert of_c < hits < sent() * 7 // 8, "both sets were in use"
 
 
-@pytest.mark.parametrize("hook", ["auto", "xdp"])
-def test_a_packet_meets_one_set_at_all_its_uses(netns_pair: Pair, hook: HookChoice) -> None:
+def test_a_packet_meets_one_set_at_all_its_uses(netns_pair: Pair) -> None:
     """From A to B: one of them is in the set, whichever set it is; never both, never none.
 
     Much happens between the uses, so that the set is likely to change meanwhile.
@@ -132,7 +130,7 @@ def test_a_packet_meets_one_set_at_all_its_uses(netns_pair: Pair, hook: HookChoi
         f'when (dst_addr_in "{A}" .&&. has_mark 1) (inc 1) >-> unless (dst_addr_in "{A}" .||. has_mark 1) (inc 2) '
         ">-> drop"
     )
-    with opened(netns_pair, program, slots=64, hook=hook) as capture:
+    with opened(netns_pair, program, slots=64, hook="xdp") as capture:
         with streaming(netns_pair, frame(A, B)) as sent:
             replace_many(capture, A, PrefixSet.parse(A), PrefixSet.parse(B))
         statistics = settled(capture, sent())
@@ -151,7 +149,7 @@ def test_replacing_is_quick(netns_pair: Pair) -> None:
             start = time.monotonic()
             for turn in range(10):
                 capture.replace_set(name, ready[turn % 2])
-            assert time.monotonic() - start < 2.0
+            assert time.monotonic() - start < 3.0
 
 
 def test_two_threads_replace_a_set(netns_pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +182,7 @@ def test_a_set_that_is_too_large(netns_pair: Pair) -> None:
     with counting(netns_pair, f'src_addr_in "{A}"') as (capture, sender):
         apart = [f"10.{n}.0.1" for n in range(129)]
         for prefixes in (apart, [f"2001:db8:{n}::1" for n in range(129)]):
-            with pytest.raises(LimitError, match="room for 256 boundaries .* of IPv4 and 256 of IPv6") as caught:
+            with pytest.raises(LimitError, match=r"room for 256 boundaries .* of IPv4 and 256 of IPv6") as caught:
                 capture.replace_set(A, prefixes)
             assert "start the program with a larger set" in str(caught.value.hint)
             assert counted(capture, sender, A, "10.0.0.1", "10.128.0.1")[0] == 2
@@ -220,7 +218,7 @@ def test_a_closed_capture(netns_pair: Pair) -> None:
 
 
 def test_a_file_that_is_missing(netns_pair: Pair, tmp_path: Path) -> None:
-    with pytest.raises(ProgramError, match="none.txt"):
+    with pytest.raises(ProgramError, match=r"none\.txt"):
         opened(netns_pair, f'filter (addr_in "{tmp_path}/none.txt")')
 
 

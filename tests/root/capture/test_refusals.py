@@ -102,6 +102,13 @@ def test_a_device_without_ethernet(netns: Namespace) -> None:
         netns.call(pfq.capture, "bare")
 
 
+def test_forwarding_to_a_device_without_ethernet(netns_pair: Pair) -> None:
+    netns_pair.b.run("ip", "tuntap", "add", "dev", "bare", "mode", "tun")
+    for program in ('forward "bare"', 'link ["bare"]'):
+        with pytest.raises(UsageError, match="forwards to `bare`, which does not carry Ethernet"):
+            netns_pair.b.call(pfq.capture, netns_pair.dev_b, program)
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [

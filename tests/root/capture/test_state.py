@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from root.capture.harness import check_identities, opened, packets, send, settled, udp4
-from root.capture.senders import STARTING_S, send_at_once
+from root.capture.senders import send_at_once
 from root.network import Pair
 
 from pfq.engine.capture import Capture
@@ -19,6 +19,7 @@ from pfq.lang.interp import Interpreter
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
 
 TWO_QUEUES = pytest.mark.parametrize("netns_pair", [2], indirect=True)
+TWO_HOOKS = pytest.mark.parametrize("hook", ["xdp", "auto"])
 
 
 def frame(flow: int, ttl: int = 64) -> bytes:
@@ -39,26 +40,28 @@ def sent(pair: Pair, capture: Capture, frames: Sequence[bytes]) -> Callable[[int
 # limits
 
 
+@TWO_HOOKS
 @TWO_QUEUES
 @pytest.mark.parametrize(("rate", "burst"), [(1000, 50), (50_000, 1)])
-def test_a_limit_holds_for_both_cpus_together(netns_pair: Pair, mode: HookChoice, rate: int, burst: int) -> None:
+def test_a_limit_holds_for_both_cpus_together(netns_pair: Pair, hook: HookChoice, rate: int, burst: int) -> None:
     each = 10_000
-    with opened(netns_pair, f"limit {rate} {burst}", hook=mode, slots=16_384, snaplen=64) as capture:
+    with opened(netns_pair, f"limit {rate} {burst}", hook=hook, slots=16_384, snaplen=64) as capture:
         start = time.monotonic()
         send_at_once(netns_pair, each, [frame(1)], [frame(2)])
         statistics = settled(capture, 2 * each)
         seconds = time.monotonic() - start
     check_identities(statistics)
-    assert burst <= statistics.selected <= burst + rate * seconds + 1
-    assert statistics.selected > burst + rate * (seconds - STARTING_S) / 10, "and it is nearly used"
+    assert statistics.selected <= burst + rate * seconds + 1
+    assert statistics.selected > burst, "it is given out anew"
 
 
+@TWO_HOOKS
 @TWO_QUEUES
-def test_no_packet_passes_a_limit_by_a_race(netns_pair: Pair, mode: HookChoice) -> None:
+def test_no_packet_passes_a_limit_by_a_race(netns_pair: Pair, hook: HookChoice) -> None:
     """A large burst, over which the CPUs quarrel in several places; none of it is given twice, and none is lost."""
     burst, each, places = 15_000, 20_000, range(4)
     program = " >-> ".join(f"par (limit 1 {burst} >-> inc {place}) unit" for place in places)
-    with opened(netns_pair, f"{program} >-> drop", hook=mode, slots=64) as capture:
+    with opened(netns_pair, f"{program} >-> drop", hook=hook, slots=64) as capture:
         start = time.monotonic()
         send_at_once(netns_pair, each, [frame(1)], [frame(2)])
         statistics = settled(capture, 2 * each)
@@ -70,20 +73,30 @@ def test_no_packet_passes_a_limit_by_a_race(netns_pair: Pair, mode: HookChoice) 
 def test_a_limit_recovers(netns_pair: Pair) -> None:
     """At 100 a second a quarter of a second is good for 25 packets."""
     with opened(netns_pair, "limit 100 50 >-> inc 0", slots=64) as capture:
-        assert sent(netns_pair, capture, [frame(0)] * 200)(0) in range(50, 60)
+        start = time.monotonic()
+        first = sent(netns_pair, capture, [frame(0)] * 200)(0)
+        assert 50 <= first <= 50 + 100 * (time.monotonic() - start) + 1
         time.sleep(0.25)
-        assert sent(netns_pair, capture, [frame(0)] * 200)(0) in range(25, 45)
+        second = sent(netns_pair, capture, [frame(0)] * 200)(0)
+        assert 25 <= second <= 51 + 100 * (time.monotonic() - start) - first
+
+
+def burst_of(number: int) -> range:
+    """What passes a limit of one packet a second with such a burst, by a sender that takes no two seconds."""
+    return range(number, number + 3)
 
 
 def test_each_place_has_a_limit_of_its_own(netns_pair: Pair) -> None:
     program = (
-        "when (has_port 2001) (limit 1 5 >-> inc 0) >-> when (has_port 2002) (limit 1 5 >-> inc 1) >-> "
-        "when (has_port 2002) (limit 1 3 >-> inc 2)"
+        "when (has_port 2001) (limit 1 10 >-> inc 0) >-> when (has_port 2002) (limit 1 10 >-> inc 1) >-> "
+        "when (has_port 2002) (limit 1 5 >-> inc 2)"
     )
     with opened(netns_pair, program, slots=512) as capture:
         grown = sent(netns_pair, capture, [frame(flow) for flow in (1, 2, 3) for _ in range(100)])
-        assert [grown(number) for number in range(3)] == [5, 5, 3]
-        assert capture.statistics().selected == 5 + 3 + 100
+        assert grown(0) in burst_of(10)
+        assert grown(1) in burst_of(10)
+        assert grown(2) in burst_of(5)
+        assert capture.statistics().selected == grown(0) + grown(2) + 100
 
 
 def test_incoming_and_outgoing_packets_have_one_limit(netns_pair: Pair) -> None:
@@ -92,17 +105,17 @@ def test_incoming_and_outgoing_packets_have_one_limit(netns_pair: Pair) -> None:
         for one in (pair, Pair(pair.b, pair.a, pair.dev_b, pair.dev_a)):
             with one.sender() as sender:
                 send(sender, [frame(0)] * 15)
-        assert settled(capture, 30).selected == 20
+        assert settled(capture, 30).selected in burst_of(20)
 
 
 def test_two_captures_have_limits_of_their_own(netns_pair: Pair) -> None:
     """Though they share the compiled program."""
     with opened(netns_pair, "limit 1 20", slots=64) as one, netns_pair.sender() as sender:
         send(sender, [frame(0)] * 30)
-        assert settled(one, 30).selected == 20
+        assert settled(one, 30).selected in burst_of(20)
         with opened(netns_pair, "limit 1 20", slots=64) as other:
             send(sender, [frame(0)] * 30)
-            assert settled(other, 30).selected == 20
+            assert settled(other, 30).selected in burst_of(20)
 
 
 # samples
@@ -125,11 +138,12 @@ def test_a_sample_is_that_of_the_interpreter(netns_pair: Pair, mode: HookChoice)
     assert 150 < len(got) < 250
 
 
+@TWO_HOOKS
 @TWO_QUEUES
-def test_each_cpu_has_a_sequence_of_its_own(netns_pair: Pair, mode: HookChoice) -> None:
+def test_each_cpu_has_a_sequence_of_its_own(netns_pair: Pair, hook: HookChoice) -> None:
     """So that the sum over the CPUs is right, however their packets fall together."""
     each = 8000
-    with opened(netns_pair, "sample 10 >-> sample 4", hook=mode, slots=2048, snaplen=64) as capture:
+    with opened(netns_pair, "sample 10 >-> sample 4", hook=hook, slots=2048, snaplen=64) as capture:
         send_at_once(netns_pair, each, [frame(1)], [frame(2)])
         selected = settled(capture, 2 * each).selected
     assert selected == 2 * len(sampled("sample 10 >-> sample 4", each))
@@ -166,22 +180,24 @@ def check_flows(pair: Pair, capture: Capture, flows: int) -> None:
     assert [grown(number) for number in range(3)] == [flows, 0, 1]
 
 
+@TWO_HOOKS
 @TWO_QUEUES
-def test_flows_that_stay_on_a_cpu_are_counted_exactly(netns_pair: Pair, mode: HookChoice) -> None:
+def test_flows_that_stay_on_a_cpu_are_counted_exactly(netns_pair: Pair, hook: HookChoice) -> None:
     flows, each = 64, 100
     works = [[frame(flow) for flow in range(first, flows, 2)] for first in (0, 1)]
-    with opened(netns_pair, counting_flows(each), hook=mode, slots=64) as capture:
+    with opened(netns_pair, counting_flows(each), hook=hook, slots=64) as capture:
         send_at_once(netns_pair, each, *works)
         settled(capture, flows * each)
         check_flows(netns_pair, capture, flows)
 
 
+@TWO_HOOKS
 @TWO_QUEUES
-def test_flows_that_both_cpus_see_are_counted_exactly_once_they_are_known(netns_pair: Pair, mode: HookChoice) -> None:
+def test_flows_that_both_cpus_see_are_counted_exactly_once_they_are_known(netns_pair: Pair, hook: HookChoice) -> None:
     """Two that begin at the same moment are what may cost a count. Here each packet counts several times."""
     flows, each, calls = 2, 10_000, 6
     program = counting_flows(calls * (1 + 2 * each)).replace(INCREASE, " >-> ".join([INCREASE] * calls))
-    with opened(netns_pair, program, hook=mode, slots=64) as capture:
+    with opened(netns_pair, program, hook=hook, slots=64) as capture:
         work = [frame(flow) for flow in range(flows)]
         sent(netns_pair, capture, work)
         send_at_once(netns_pair, each, work, work)
@@ -207,7 +223,7 @@ def test_a_flow_that_was_idle_is_forgotten(netns_pair: Pair) -> None:
 
         assert known(frame(0), frame(1)) == 0
         for _ in range(3):
-            time.sleep(0.4)
+            time.sleep(0.35)
             assert known(frame(0, PROBE)) == 1
         assert known(frame(1, PROBE)) == 0
         time.sleep(1.1)

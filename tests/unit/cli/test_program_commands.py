@@ -208,11 +208,14 @@ class TestExplain:
         shown = run("explain", "steer_flow").stdout.splitlines()
         assert shown[0].split() == ["name", "steer_flow"]
         assert shown[1].split(maxsplit=1) == ["type", "Packet -> Action Packet"]
-        assert shown[-1].split(maxsplit=1) == ["example", "ip >-> steer_flow"]
+        assert shown[-3].split(maxsplit=1) == ["example", "ip >-> steer_flow"]
+        assert shown[-2].split()[0] == "instructions"
+        assert int(shown[-2].split()[1]) > 100
+        assert shown[-1].split(maxsplit=1) == ["reads", "IP header, layer 4 header"]
 
     def test_a_search_shows_the_same(self, run: Run) -> None:
         assert run("explain", "filter").stdout in run("functions", "-s", "keep").stdout
-        assert run("explain", "keep").stdout.splitlines()[-1].split() == ["aliases", "keep"]
+        assert run("explain", "keep").stdout.splitlines()[-3].split() == ["aliases", "keep"]
 
     def test_module_of_the_library(self, run: Run) -> None:
         shown = run("explain", "Services").stdout.splitlines()

@@ -152,6 +152,9 @@ def test_the_clock_is_one_call(clock: Clock, helper: int | None) -> None:
 def test_inline_drops_what_no_program_passes_up() -> None:
     """XDP_PASS is 2 and XDP_DROP is 1."""
     assert "ret i32 2" in compiled("ip").ir
-    inline = compiled("ip", inline=True).ir
+    nothing = compiled("ip", inline=True).ir
+    assert "ret i32 1" in nothing
+    assert "ret i32 2" not in nothing
+    inline = compiled("kernel_if is_icmp", inline=True).ir
     assert "ret i32 2" not in inline
     assert "i32 1, i32 2" in inline or "i32 2, i32 1" in inline

@@ -10,6 +10,7 @@ from pfq.codegen.facts import (
     EtherType,
     Facts,
     Fragment,
+    HalfInUse,
     Ingress,
     L4Offset,
     Length,
@@ -18,6 +19,7 @@ from pfq.codegen.facts import (
     Protocol,
     TagControl,
     TagType,
+    Transport,
     Version,
     Wire,
 )
@@ -43,22 +45,37 @@ def test_what_differs_in_anything_is_another_fact() -> None:
         *(Bytes("l4", 0, 2), Bytes("l4", 2, 2), Bytes("l4", 0, 4), Bytes("ip4", 0, 2), Bytes("l4", 0, 2, level=1)),
         *(Present("l4", 2), Present("l4", 2, level=2), Version(), Version(1), AddressHash("src"), AddressHash("dst")),
         *(Wire(0, 2), Wire(2, 2), Wire(0, 4), TagControl(), TagType(), EtherType(), Length(), Ingress(), Now()),
+        *(HalfInUse(0), HalfInUse(64)),
     ]
     assert len(facts(*asked).slots) == len(asked)
 
 
 def test_sizes_are_those_asked_for_and_the_ends_of_bytes() -> None:
-    found = facts(Present("l4", 20), Bytes("l4", 2, 2), Bytes("l4", 0, 2), Present("l4", 8), Bytes("ip4", 8, 1))
-    assert found.sizes_of("l4", 0) == [2, 4, 8, 20]
-    assert found.sizes_of("ip4", 0) == [9]
-    assert found.sizes_of("frame", 0) == []
+    ports, ttl, mac = Bytes("l4", 0, 4), Bytes("ip4", 8, 1), Bytes("frame", 6, 4)
+    found = facts(mac, Present("frame", 14), ports, ttl)
+    assert found.parts("frame", 0) == [(10, [mac]), (14, [Present("frame", 14)])]
+    assert found.parts("l4", 0) == [(4, [ports])]
+    assert found.parts("ip4", 0) == [(9, [ttl])]
+    assert found.parts("ip6", 0) == []
+
+
+def test_bytes_of_layer_4_are_read_when_a_size_asked_for_is_there() -> None:
+    source, flags = Bytes("l4", 0, 2), Bytes("l4", 13, 1)
+    tcp, udp = Transport(20), Transport(8)
+    found = facts(tcp, source, udp, Present("l4", 8), flags, Bytes("l4", 20, 2))
+    assert found.parts("l4", 0) == [
+        (8, [udp, Present("l4", 8), source]),
+        (20, [tcp, flags]),
+        (22, [Bytes("l4", 20, 2)]),
+    ]
 
 
 def test_each_level_has_sizes_of_its_own() -> None:
-    found = facts(Bytes("l4", 0, 2), Present("l4", 8, level=1), Bytes("ip6", 8, 16, level=1))
-    assert [found.sizes_of("l4", level) for level in range(3)] == [[2], [8], []]
-    assert found.sizes_of("ip6", 0) == []
-    assert found.sizes_of("ip6", 1) == [24]
+    asked = (Bytes("l4", 0, 2), Present("l4", 8, level=1), Transport(20, level=2), Bytes("ip6", 8, 16, level=1))
+    found = facts(*asked)
+    assert [[size for size, _ in found.parts("l4", level)] for level in range(4)] == [[2], [8], [20], []]
+    assert found.parts("ip6", 0) == []
+    assert found.parts("ip6", 1) == [(24, [asked[3]])]
     assert found.bytes_of("ip6", 1) == [Bytes("ip6", 8, 16, level=1)]
     assert found.bytes_of("ip6", 0) == []
 
@@ -68,7 +85,7 @@ def test_each_level_has_sizes_of_its_own() -> None:
     [
         ([], False, 0, False),
         ([Bytes("frame", 12, 2), Present("frame", 14)], False, 0, False),
-        ([Length(), Ingress(), Now(), TagControl(), TagType(), Wire(14, 2)], False, 0, False),
+        ([Length(), Ingress(), Now(), HalfInUse(0), TagControl(), TagType(), Wire(14, 2)], False, 0, False),
         ([EtherType()], True, 0, False),
         ([Version()], True, 1, False),
         ([Fragment()], True, 1, False),
@@ -98,9 +115,11 @@ def test_whether_the_tag_matters(fact: object, needed: bool) -> None:
 
 
 def test_facts_of_one_kind() -> None:
-    found = facts(Version(), Bytes("l4", 0, 2), Wire(4, 4), Version(1), Bytes("ip4", 8, 1), Wire(0, 1), EtherType())
+    mixed = [Version(), Bytes("l4", 0, 2), HalfInUse(64), Wire(4, 4), Version(1), Bytes("ip4", 8, 1), Wire(0, 1)]
+    found = facts(*mixed, EtherType(), HalfInUse(0))
     assert found.bytes_of("l4", 0) == [Bytes("l4", 0, 2)]
     assert found.wires() == [Wire(4, 4), Wire(0, 1)]
+    assert found.halves() == [HalfInUse(64), HalfInUse(0)]
 
 
 def test_there_is_room_for_so_many_and_no_more() -> None:

@@ -75,9 +75,11 @@ def test_scratch_memory_does_not_overlap() -> None:
         (layouts.EVENTS, MAX_EVENTS),
         (layouts.FACTS, 8 * layouts.MAX_FACTS),
         (layouts.EVENT, layouts.EVENT_BYTES),
+        (layouts.WIRE, layouts.WIRE_BYTES),
         (layouts.GROUP_RESULTS, layouts.GROUP_RESULT_BYTES),
     )
     assert layouts.RECORD_BYTES == layouts.EVENTS + MAX_EVENTS
+    assert layouts.WIRE % 8 == layouts.GROUP_RESULTS % 8 == 0
 
 
 def test_an_event_does_not_overlap() -> None:

@@ -130,6 +130,10 @@ def check(prefixes: list[str], others: Iterable[Address] = ()) -> None:
         ["::/64", "0:0:0:1::/64", "0:0:0:3::/64"],
         ["7fff:ffff:ffff:ffff:8000::/65", "8000::/65", "::8000:0:0:0/128", "::7fff:ffff:ffff:ffff/128"],
         ["10.0.0.0/9", "10.128.0.0/9", "11.0.0.0/8", "10.0.0.0/32"],
+        ["16.16.0.0/12"],
+        ["16.15.255.255/32", "16.16.0.0/32", "16.31.255.255/32", "16.48.0.0/32"],
+        ["0.0.0.0/12", "255.240.0.0/12", "1.0.0.0/13"],
+        [*(f"16.16.{n}.0/25" for n in range(40)), "16.32.0.0/11", "16.15.0.0/17"],
     ],
 )
 def test_ends_of_the_address_space(prefixes: list[str]) -> None:
@@ -140,7 +144,10 @@ def networks(bits: int) -> st.SearchStrategy[str]:
     """Prefixes of all lengths, more of those that lie together or at an end."""
     last = (1 << bits) - 1
     address = st.one_of(
-        st.integers(0, last), st.integers(0, 300), st.integers(last - 300, last), st.sampled_from((last // 2, 1 << 64))
+        st.integers(0, last),
+        st.integers(0, 300),
+        st.integers(last - 300, last),
+        st.sampled_from((last // 2, 1 << 64, 5 << 20, (5 << 20) - 1, (6 << 20) - 1)),
     ).map(lambda number: min(number, last))
     make = IPv4Address if bits == 32 else IPv6Address
     return st.builds(

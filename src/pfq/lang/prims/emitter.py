@@ -72,6 +72,12 @@ class Emitter(Protocol):
     def has_l4(self, size: int) -> Code:
         """There is a layer 4 header: not in a later fragment, `size` bytes of it in the frame."""
 
+    def is_transport(self, proto: int, size: int) -> Code:
+        """Layer 4 has this protocol, other than 0, and `size` bytes of its header are in the frame."""
+
+    def is_l4_proto(self, proto: int) -> Code:
+        """The protocol behind all extension headers is this one."""
+
     def l4_proto(self) -> tuple[Code, Code]:
         """The protocol behind all extension headers, as a property."""
 

@@ -42,12 +42,11 @@ def has_addr(m: Machine, prefix: Prefix, *sides: Side) -> bool:
 
 
 def lower_l4_proto(e: Emitter, proto: int) -> Code:
-    present, found = e.l4_proto()
-    return e.both(present, e.compare("==", found, e.number(proto)))
+    return e.is_l4_proto(proto)
 
 
 def lower_proto(e: Emitter, proto: int, size: int) -> Code:
-    return e.both(lower_l4_proto(e, proto), e.has_l4(size))
+    return e.is_transport(proto, size)
 
 
 def lower_flow(e: Emitter) -> Code:

@@ -128,14 +128,15 @@ def lower_flow(e: Emitter) -> None:
         ports = e.xor(e.load_raw("l4", 0, 2), e.load_raw("l4", 2, 2))
         e.fanout(Fanout.STEER, e.xor(lower_addresses(e), ports))
 
-    def hashed() -> None:
+    def without_ports() -> None:
         e.branch(
-            lower_has_ports(e),
-            lambda: e.branch(e.has_l4(PORTS_BYTES), with_ports, e.drop),
+            e.both(any_ip(e), e.negated(lower_has_ports(e))),
             lambda: e.fanout(Fanout.STEER, lower_addresses(e)),
+            e.drop,
         )
 
-    e.branch(any_ip(e), hashed, e.drop)
+    shown = e.either(e.is_transport(TCP, PORTS_BYTES), e.is_transport(UDP, PORTS_BYTES))
+    e.branch(e.both(shown, e.negated(e.is_fragment())), with_ports, without_ports)
 
 
 def lower_p2p(e: Emitter) -> None:

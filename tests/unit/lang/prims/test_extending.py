@@ -41,7 +41,12 @@ def test_the_page_shows_these() -> None:
 
 def test_the_primitive_is_explained_as_shown(site: Path) -> None:
     told = run(site, "from pfq.cli import commands; commands.main(['explain', 'wireguard_type'])")
-    assert told == FILES["pfq explain wireguard_type"]
+    assert without_numbers(told) == without_numbers(FILES["pfq explain wireguard_type"])
+
+
+def without_numbers(told: str) -> str:
+    """How many instructions it costs changes with every change of the compiler."""
+    return re.sub(r"(?m)^instructions +\d+$", "instructions", told)
 
 
 def test_the_primitives_are_in_text_python_and_json(site: Path) -> None:

@@ -64,7 +64,7 @@ ORIGINAL = (
 
 NEW = """
 ip6 is_ip6 ip6_flow_label ip_hop ip_dscp ip_ecn icmp6 is_icmp6 is_arp tcp_flags is_syn is_synack is_fin is_rst
-payload_len pkt_len addr_in src_addr_in dst_addr_in sample limit flow_get flow_put flow_inc keep
+payload_len pkt_len addr_in src_addr_in dst_addr_in sample limit flow_get flow_put flow_inc keep bpf
 is_later_frag no_later_frag
 """
 

@@ -1,0 +1,151 @@
+"""The code that runs Berkeley packet filters: classic BPF as LLVM IR, one block for each instruction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from llvmlite import ir
+
+from pfq.codegen.llvm import I8, I16, I32, I64
+from pfq.codegen.reading import Window
+from pfq.lang.berkeley import BerkeleyFilter
+from pfq.lang.bytecode import OPERATIONS, Instruction
+from pfq.lang.packet import HEADER_WINDOW
+
+State = dict[str | int, ir.Value]
+"""The registers "a" and "x", and the cells of the memory that the filter uses, by number (all i32)."""
+
+_KINDS = {1: I8, 2: I16, 4: I32}
+_SIGNS = {"eq": "==", "gt": ">", "ge": ">="}
+_METHODS = {"div": "udiv", "mod": "urem", "or": "or_", "and": "and_"}
+
+
+class BerkeleyCode:
+    """Emits filters, which see the header window of the frame as it was on the wire.
+
+    filters  all that will be emitted
+    """
+
+    def __init__(self, b: ir.IRBuilder, window: Window, filters: Sequence[BerkeleyFilter]) -> None:
+        self.b = b
+        self.window = window
+        self.reach = window.wire(b)
+        codes = {instruction.code for each in filters for instruction in each.instructions}
+        asks_length = any(OPERATIONS[code][0] == "length" for code in codes)
+        self.length = b.trunc(window.length(b), I32) if asks_length else I32(0)
+
+    def emit(self, wanted: BerkeleyFilter) -> ir.Value:
+        """1 when the filter accepts the frame, otherwise 0 (i64); code goes on behind."""
+        self.blocks: dict[int, ir.Block] = {}
+        self.arrivals: dict[int, list[tuple[ir.Block, State]]] = defaultdict(list)
+        self.accept, self.reject, done = (self.b.append_basic_block(f"filter_{end}") for end in ("yes", "no", "done"))
+        cells = {each.k for each in wanted.instructions if OPERATIONS[each.code][0] == "keep"}
+        self.b.branch(self._arrive(0, dict.fromkeys(("a", "x", *sorted(cells)), I32(0))))
+        for at, instruction in enumerate(wanted.instructions):
+            if at in self.arrivals:
+                self._instruction(at, instruction, self._enter(at))
+        for end in (self.accept, self.reject):
+            ir.IRBuilder(end).branch(done)
+        self.b.position_at_end(done)
+        result = self.b.phi(I64)
+        result.add_incoming(I64(1), self.accept)
+        result.add_incoming(I64(0), self.reject)
+        return result
+
+    def _arrive(self, at: int, state: State) -> ir.Block:
+        """The block of an instruction, to which control will come from here with these values."""
+        self.arrivals[at].append((self.b.block, state))
+        if at not in self.blocks:
+            self.blocks[at] = self.b.append_basic_block("bpf")
+        return self.blocks[at]
+
+    def _enter(self, at: int) -> State:
+        """Goes on at the block of an instruction, where all who arrive there join."""
+        self.b.position_at_end(self.blocks[at])
+        arrivals = self.arrivals[at]
+        (_, first), *others = arrivals
+        joined = dict(first)
+        for name, value in first.items():
+            if any(state[name] is not value for _, state in others):
+                joined[name] = self.b.phi(I32)
+                for block, state in arrivals:
+                    joined[name].add_incoming(state[name], block)
+        return joined
+
+    def _instruction(self, at: int, instruction: Instruction, state: State) -> None:
+        _, jt, jf, k = instruction
+        operand = {"k": I32(k), **state}
+        match OPERATIONS[instruction.code]:
+            case "return", "k":
+                self.b.branch(self.accept if k else self.reject)
+                return
+            case "return", _:
+                self.b.cbranch(self._is_zero(state["a"]), self.reject, self.accept)
+                return
+            case "branch", test, source:
+                condition = self._test(test, state["a"], operand[source])
+                self.b.cbranch(condition, self._arrive(at + 1 + jt, state), self._arrive(at + 1 + jf, state))
+                return
+            case ("jump",):
+                self.b.branch(self._arrive(at + 1 + k, state))
+                return
+            case "load", size:
+                state["a"] = self._load(I64(k), size)
+            case "load from x", size:
+                state["a"] = self._load(self.b.add(self.b.zext(state["x"], I64), I64(k)), size)
+            case ("load header size",):
+                state["x"] = self.b.shl(self.b.and_(self._load(I64(k), 1), I32(15)), I32(2))
+            case "compute", operation, source:
+                state["a"] = self._compute(operation, state["a"], operand[source])
+            case ("negate",):
+                state["a"] = self.b.neg(state["a"])
+            case ("a to x",):
+                state["x"] = state["a"]
+            case ("x to a",):
+                state["a"] = state["x"]
+            case "keep", register:
+                state[k] = state[register]
+            case "fetch", register:
+                state[register] = state[k]
+            case "constant", register:
+                state[register] = I32(k)
+            case "length", register:
+                state[register] = self.length
+        self.b.branch(self._arrive(at + 1, state))
+
+    def _load(self, offset: ir.Value, size: int) -> ir.Value:
+        """Bytes of the frame in network order; the filter rejects the frame when they are not all there."""
+        inside = self.b.icmp_unsigned("<=", offset, I64(HEADER_WINDOW - size))
+        self._continue_if(inside)
+        if isinstance(offset, ir.Constant):
+            offset = I64(min(offset.constant, HEADER_WINDOW - size))
+        else:
+            offset = self.window.forget(self.b, offset)
+        place = self.reach(self.b, offset, size, self.reject)
+        loaded = self.b.load(place, typ=_KINDS[size], align=size)
+        if size == 1:
+            return self.b.zext(loaded, I32)
+        number = self.b.bswap(loaded)
+        return number if size == 4 else self.b.zext(number, I32)
+
+    def _compute(self, operation: str, a: ir.Value, operand: ir.Value) -> ir.Value:
+        if operation in ("lsh", "rsh"):
+            shifted = self.b.shl(a, operand) if operation == "lsh" else self.b.lshr(a, operand)
+            return self.b.select(self.b.icmp_unsigned("<", operand, I32(32)), shifted, I32(0))
+        if operation in ("div", "mod"):
+            self._continue_if(self.b.not_(self._is_zero(operand)))
+        return getattr(self.b, _METHODS.get(operation, operation))(a, operand)
+
+    def _test(self, test: str, a: ir.Value, operand: ir.Value) -> ir.Value:
+        if test == "set":
+            return self.b.not_(self._is_zero(self.b.and_(a, operand)))
+        return self.b.icmp_unsigned(_SIGNS[test], a, operand)
+
+    def _is_zero(self, value: ir.Value) -> ir.Value:
+        return self.b.icmp_unsigned("==", value, I32(0))
+
+    def _continue_if(self, condition: ir.Value) -> None:
+        go_on = self.b.append_basic_block("go_on")
+        self.b.cbranch(condition, go_on, self.reject)
+        self.b.position_at_end(go_on)
