@@ -26,7 +26,7 @@ def objects(programs: Iterable[Program]) -> Iterator[Compiled]:
     for number, program in enumerate(programs):
         for hook, one_in in HOOKS:
             if number % one_in == 0:
-                yield from compiled(program, hook, possible_cpus(), linear=number % 2 == 0)
+                yield compiled(program, hook, possible_cpus(), linear=number % 2 == 0)
 
 
 def check(programs: Iterable[Program]) -> None:

@@ -100,7 +100,7 @@ def test_V8_bpf_sees_the_first_512_bytes(hook: Hook) -> None:
 
 
 @HOOKS
-@settings(SETTINGS, max_examples=20)
+@settings(SETTINGS, max_examples=40)
 @given(asked=st.lists(filters(), min_size=8, max_size=8), some_frames=st.lists(frames(), min_size=12, max_size=12))
 def test_V8_bpf_bytecode_of_all_kinds(hook: Hook, asked: list[BerkeleyFilter], some_frames: list[bytes]) -> None:
     with tallies(asked, hook) as made:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -30,16 +30,17 @@ class Refused(Exception):
     """Our compiler did not accept a program; it said where in the text."""
 
 
-def compiled(program: Program, hook: Hook, cpus: int, linear: bool = False) -> Iterator[Compiled]:
-    """The program of a device, as captures have it; nothing when it forwards packets, which XDP cannot do."""
+def compiled(program: Program, hook: Hook, cpus: int, linear: bool = False) -> Compiled:
+    """The program of a device, as captures have it. XDP cannot forward packets; TC has the programs that do."""
     try:
         code = compile_device(Device(hook, (Group(0, program),), cpus, RINGS, linear=linear))
     except ProgramError as error:
         if error.span is None:
             raise
         raise Refused from error
-    if hook is not Hook.XDP or not code.plan.devices:
-        yield f"{program} [{hook.value}]", code.object
+    if hook is Hook.XDP and code.plan.devices:
+        return compiled(program, Hook.TC_INGRESS, cpus)
+    return f"{program} [{hook.value}]", code.object
 
 
 def refusals(programs: Iterable[Compiled]) -> list[str]:

@@ -150,7 +150,7 @@ def test_C8_a_program_that_does_not_compile(netns_pair: Pair, program: str) -> N
 
 
 def test_C8_a_program_that_is_too_large(netns_pair: Pair) -> None:
-    program = " >-> ".join(f"when (has_port {port}) (mark {port})" for port in range(1, 900))
+    program = " >-> ".join(f"when (has_port {port}) (mark {port})" for port in range(1, 1800))
     error = refused(netns_pair, TooBigError, "the program is too large", program)
     assert "split it" in str(error.hint)
 

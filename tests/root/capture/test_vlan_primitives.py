@@ -76,7 +76,7 @@ PREDICATES = (
     *("is_l3_proto 0x0800", "is_l3_proto 0x86dd", "is_l3_proto 0x8100", "is_l3_proto 0x88a8", "is_l3_proto 0x9100"),
     *(f"is_l3_proto {ETHERTYPE}", "is_ip", "is_ip6", "is_udp", "has_port 53", "has_addr 10.0.0.1", "is_flow"),
     *("pkt_len .== 46", "pkt_len .< 51", "pkt_len .>= 54", "pkt_len .> 1500", "ip_ttl .== 64"),
-    *('bpf "vlan 100"', 'bpf "vlan and ip"', 'bpf "vlan 100 and vlan 200"', 'bpf "len = 46"', 'bpf "ether[14:2] = 100"'),
+    *('bpf "vlan 100"', 'bpf "vlan and ip"', 'bpf "vlan and vlan"', 'bpf "len = 46"', 'bpf "ether[14:2] = 100"'),
     *("vlan_id [100] .&&. is_ip", "is_udp .^^. has_vlan", "ip_tot_len .== 32", "udp_source .== 1000"),
 )
 TALLY = " >-> ".join([*(f"when ({test}) (inc {number})" for number, test in enumerate(PREDICATES)), "drop"])
