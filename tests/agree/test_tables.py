@@ -1,4 +1,4 @@
-"""Bloom filters and sets of prefixes answer the same for thousands of random addresses, hits, near misses and misses."""
+"""Bloom filters and sets of prefixes answer the same for thousands of addresses: hits, near misses and misses."""
 
 from __future__ import annotations
 

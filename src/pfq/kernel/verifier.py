@@ -68,7 +68,8 @@ def explain(log: str, number: int, image: Image, places: Sequence[Span]) -> Veri
     places  source line number in the debug information -> place in the user's program, from 1
     """
     said = "; ".join(_last_messages(log)) or errno.errorcode.get(number, str(number))
-    if number == errno.E2BIG and not log:
+    if number == errno.E2BIG and said == "E2BIG":
+        # Without a log, or behind an instruction on its line, where older kernels put it.
         said = "BPF program is too large"
     known = next((row for row in REFUSALS if row.pattern.search(said)), None)
     insn = _instruction(log, said)

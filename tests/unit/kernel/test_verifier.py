@@ -94,6 +94,14 @@ def test_no_log_at_all() -> None:
     assert (error.message, error.span) == ("the kernel refused the program: EINVAL", None)
 
 
+def test_a_message_behind_an_instruction_on_its_line() -> None:
+    """Linux 6.1 writes it so when it gives up in the middle of a line."""
+    log = "584: (b7) r3 = 1\n585: (15) if r2 == 0x6 goto pc+1 BPF program is too large. Processed 1000001 insn\n"
+    error = explained(log, errno.E2BIG)
+    assert "too large" in error.message
+    assert "split it" in str(error.hint)
+
+
 def test_a_line_without_a_place_gives_none() -> None:
     image = Image(bytes(80), (), (), b"", b"", struct.pack("<4I", 0, 0, 0, 9 << 10))
     assert explain(PACKET, errno.EACCES, image, PLACES).span is None
