@@ -218,8 +218,7 @@ class _DeviceCompiler:
         if self.passes_up:
             k.store(I32(0), scratch, layouts.PASSED_UP)
         if facts.slots:
-            code.prepare()
-            window = KernelWindow(code, scratch, self.device.trial)
+            window = KernelWindow(code, scratch, self.device.trial, facts.need_frame)
             HeaderCode(builder, facts, k.field(scratch, layouts.FACTS), window).emit()
             k.barrier()
         builder.branch(decide)

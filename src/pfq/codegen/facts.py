@@ -210,6 +210,11 @@ class Facts:
         return bool(self.parts("l4", level)) or L4Offset(level) in self.slots or self.levels > level + 1
 
     @property
+    def need_frame(self) -> bool:
+        """Whether any byte of the frame matters."""
+        return any(not isinstance(fact, Length | Ingress | Now | HalfInUse) for fact in self.slots)
+
+    @property
     def need_network(self) -> bool:
         """Whether the EtherType matters."""
         return self.levels > 0 or any(isinstance(fact, EtherType) for fact in self.slots)

@@ -148,12 +148,16 @@ class KernelWindow:
 
     scratch  this CPU's scratch memory
     trial    the time is what the configuration says
+    opened   bytes of the frame will be read
     """
 
-    def __init__(self, code: HookCode, scratch: ir.Value, trial: bool) -> None:
+    def __init__(self, code: HookCode, scratch: ir.Value, trial: bool, opened: bool) -> None:
         self.code = code
         self.k = code.k
-        self.first, self.end = code.limits()
+        self.first = self.end = PTR(None)
+        if opened:
+            code.prepare()
+            self.first, self.end = code.limits()
         self.tag = code.tag()
         self.scratch = scratch
         self.trial = trial

@@ -10,7 +10,7 @@ from llvmlite import ir
 from pfq.codegen.arithmetic import Surroundings
 from pfq.codegen.data import LINE, DataPlan, power_of_two
 from pfq.codegen.facts import Facts, HalfInUse
-from pfq.codegen.llvm import I64
+from pfq.codegen.llvm import I1, I64
 from pfq.codegen.prefixes import SearchCode, SetRegion
 from pfq.codegen.questions import ADDRESS_OFFSETS, Questions
 from pfq.lang.prefixset import PrefixSet
@@ -69,19 +69,23 @@ class Keeping(Questions):
         return self.b.extract_value(self.b.cmpxchg(place, expected, new, "seq_cst", "seq_cst"), 1)
 
     def until(self, times: int, body: Callable[[], ir.Value]) -> ir.Value:
-        loop, end = (self.b.append_basic_block(name) for name in ("until", "until_end"))
+        loop, again, end = (self.b.append_basic_block(name) for name in ("until", "again", "until_end"))
         start = self.b.block
         self.b.branch(loop)
         self.b.position_at_end(loop)
         tries = self.b.phi(I64)
-        holds = body()
+        holds, last = body(), self.b.block
+        self.b.cbranch(holds, end, again)
+        self.b.position_at_end(again)
         following = self.b.add(tries, I64(1))
         tries.add_incoming(I64(0), start)
-        tries.add_incoming(following, self.b.block)
-        again = self.b.and_(self.b.not_(holds), self.b.icmp_unsigned("<", following, I64(times)))
-        self.b.cbranch(again, loop, end)
+        tries.add_incoming(following, again)
+        self.b.cbranch(self.b.icmp_unsigned("<", following, I64(times)), loop, end)
         self.b.position_at_end(end)
-        return holds
+        result = self.b.phi(I1)
+        result.add_incoming(I1(1), last)
+        result.add_incoming(I1(0), again)
+        return result
 
     def address_in_set(self, side: str, addresses: PrefixSet) -> ir.Value:
         return self._search(side, self.plan.prefixes(addresses))

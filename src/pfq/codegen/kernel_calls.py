@@ -92,6 +92,17 @@ class KernelCalls:
         empty = ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", side_effect=True)
         self.b.call(empty, [])
 
+    def within(self, value: ir.Value, least: int, most: int, fail: ir.Block) -> ir.Value:
+        """The same number, which the verifier now knows to be in bounds; goes to `fail` when it is not.
+
+        One comparison, because LLVM would join two to one from which kernels before 6.18 learn nothing.
+        """
+        over = self.opaque(self.b.sub(value, I64(least)))
+        within = self.b.append_basic_block("within")
+        self.b.cbranch(self.b.icmp_unsigned("<=", over, I64(most - least)), within, fail)
+        self.b.position_at_end(within)
+        return self.b.add(over, I64(least))
+
     def opaque(self, value: ir.Value) -> ir.Value:
         """The same number; LLVM can no longer tell where it comes from."""
         same = ir.InlineAsm(ir.FunctionType(value.type, [value.type]), "", "=r,0", side_effect=True)

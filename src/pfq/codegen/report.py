@@ -90,11 +90,11 @@ class Report:
     def _bytes(self, event: ir.Value, captured: ir.Value) -> None:
         k, b = self.k, self.b
         long = b.icmp_unsigned(">", captured, I64(layouts.EVENT_SNAPLEN))
-        # One less, as where frames are copied into rings.
-        below = k.opaque(b.sub(b.select(long, I64(layouts.EVENT_SNAPLEN), captured), I64(1)))
         k.store(I32(0), event, layouts.EVENT_CAPTURED)
-        with b.if_then(b.icmp_unsigned("<", below, I64(layouts.EVENT_SNAPLEN))):
-            size = b.add(below, I64(1))
-            failed = self.code.load_bytes(0, k.field(event, layouts.EVENT_DATA), size)
-            with b.if_then(b.icmp_unsigned("==", failed, I64(0))):
-                k.store(b.trunc(size, I32), event, layouts.EVENT_CAPTURED)
+        without = b.append_basic_block("without_bytes")
+        size = k.within(b.select(long, I64(layouts.EVENT_SNAPLEN), captured), 1, layouts.EVENT_SNAPLEN, without)
+        failed = self.code.load_bytes(0, k.field(event, layouts.EVENT_DATA), size)
+        with b.if_then(b.icmp_unsigned("==", failed, I64(0))):
+            k.store(b.trunc(size, I32), event, layouts.EVENT_CAPTURED)
+        b.branch(without)
+        b.position_at_end(without)

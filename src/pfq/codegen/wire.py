@@ -51,10 +51,9 @@ class KernelCopy:
 
     def _copied(self, at: int, least: int, length: ir.Value, fail: ir.Block) -> ir.Value:
         """Copies what fits of the frame behind `at`; how many bytes. The helper wants a size in bounds."""
-        most = I64(HEADER_WINDOW - at)
-        size = self.k.opaque(self.b.select(self.b.icmp_unsigned("<", length, most), length, most))
-        self._go_on_if(self.b.icmp_unsigned(">=", size, I64(least)), fail)
-        self._go_on_if(self.b.icmp_unsigned("<=", size, most), fail)
+        most = HEADER_WINDOW - at
+        shorter = self.b.icmp_unsigned("<", length, I64(most))
+        size = self.k.within(self.b.select(shorter, length, I64(most)), least, most, fail)
         self._go_on_if(self.b.icmp_unsigned("==", self.load(self.k.field(self.place, at), size), I64(0)), fail)
         return size
 

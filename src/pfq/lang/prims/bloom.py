@@ -6,7 +6,7 @@ from pfq.lang.bloomfilter import MAX_BINS, OCTETS_OF_HASH, bins_of, filled, has,
 from pfq.lang.interp import Machine
 from pfq.lang.packet import number
 from pfq.lang.prims.emitter import Code, Emitter, Memory, Side
-from pfq.lang.prims.rows import any_side, pair
+from pfq.lang.prims.rows import lazily_any_side, pair
 from pfq.lang.prims.table import Prim
 
 OFFSETS = {"src": 12, "dst": 16}
@@ -29,12 +29,14 @@ def lower_hash(e: Emitter, a: Code, b: Code, c: Code) -> Code:
 
 def lower_has(e: Emitter, memory: Memory, bins: int, address: Code) -> Code:
     octets = [e.bits(e.shr(address, shift), e.number(255)) for shift in (24, 16, 8, 0)]
-    every = e.number(1)
-    for chosen in OCTETS_OF_HASH:
+
+    def is_set(chosen: tuple[int, ...], *others: tuple[int, ...]) -> Code:
         bit = e.bits(lower_hash(e, *(octets[at] for at in chosen)), e.number(bins - 1))
-        byte = e.read(memory, e.shr(bit, 3), 1)
-        every = e.bits(every, e.shr_by(byte, e.bits(bit, e.number(7))))
-    return e.compare("!=", every, e.number(0))
+        byte = e.shr_by(e.read(memory, e.shr(bit, 3), 1), e.bits(bit, e.number(7)))
+        found = e.compare("!=", e.bits(byte, e.number(1)), e.number(0))
+        return e.lazily(found, lambda: is_set(*others), lambda: e.truth(False)) if others else found
+
+    return is_set(*OCTETS_OF_HASH)
 
 
 def lower_bloom(e: Emitter, bins: int, addresses: Addresses, length: int, *sides: Side) -> Code:
@@ -43,7 +45,7 @@ def lower_bloom(e: Emitter, bins: int, addresses: Addresses, length: int, *sides
     def hit(side: Side) -> Code:
         return lower_has(e, memory, bins_of(bins), e.bits(e.load("ip4", OFFSETS[side], 4), mask))
 
-    return e.both(e.is_ip(4), any_side(e, sides, hit))
+    return e.lazily(e.is_ip(4), lambda: lazily_any_side(e, sides, hit), lambda: e.truth(False))
 
 
 def check(bins: int, addresses: Addresses, length: int) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pfq.lang.interp import Machine
 from pfq.lang.prefixset import MAX_PREFIXES, PrefixSet
 from pfq.lang.prims.emitter import Code, Emitter, Side
-from pfq.lang.prims.rows import any_side, predicate
+from pfq.lang.prims.rows import lazily_any_side, predicate
 from pfq.lang.prims.table import Prim
 
 
@@ -15,7 +15,7 @@ def addr_in(m: Machine, addresses: PrefixSet, *sides: Side) -> bool:
 
 
 def lower_addr_in(e: Emitter, addresses: PrefixSet, *sides: Side) -> Code:
-    return any_side(e, sides, lambda side: e.address_in_set(side, addresses))
+    return lazily_any_side(e, sides, lambda side: e.address_in_set(side, addresses))
 
 
 def row(name: str, where: str, *sides: Side) -> Prim:

@@ -99,6 +99,14 @@ def any_side(e: Emitter, sides: tuple[Side, ...], test: Callable[[Side], Code]) 
     return reduce(e.either, others, first)
 
 
+def lazily_any_side(e: Emitter, sides: tuple[Side, ...], test: Callable[[Side], Code]) -> Code:
+    """The same for a test that costs much: the second side is tested when it does not hold for the first."""
+    first, *others = sides
+    if not others:
+        return test(first)
+    return e.lazily(test(first), lambda: e.truth(True), lambda: lazily_any_side(e, tuple(others), test))
+
+
 def sided(
     noun: str, argument: str, what: str, run: Callable[..., bool], lower: Callable[..., Code], example: str
 ) -> tuple[Prim, ...]:
