@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 
 import pytest
-from support.acceptance import Compiled, Refused, compiled, refusals
+from support.acceptance import compiled, refusals
 from support.compositions import HIGHER, drawn, examples, pairs
 
 from pfq.codegen.spec import Hook
 from pfq.kernel.maps import possible_cpus
-from pfq.lang.prims import PRIMS
 from pfq.lang.program import Program
 
 pytestmark = pytest.mark.agree
@@ -21,16 +19,8 @@ HOOKS = ((Hook.XDP, 1), (Hook.TC_INGRESS, 8), (Hook.TC_EGRESS, 16))
 """Hooks, with how many of the programs are tried there: one in so many."""
 
 
-def objects(programs: Iterable[Program]) -> Iterator[Compiled]:
-    """The programs at the hooks; at XDP for frames in one buffer and for others by turns."""
-    for number, program in enumerate(programs):
-        for hook, one_in in HOOKS:
-            if number % one_in == 0:
-                yield compiled(program, hook, possible_cpus(), linear=number % 2 == 0)
-
-
 def check(programs: Iterable[Program]) -> None:
-    refused = refusals(objects(programs))
+    refused = refusals(compiled(programs, HOOKS, possible_cpus()))
     assert not refused, "\n\n".join(refused)
 
 

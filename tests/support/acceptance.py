@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from pfq.codegen.device import Device, Group, compile_device
+from pfq.codegen.device import Device, DeviceCode, Group, compile_device
 from pfq.codegen.memory import RingShape
 from pfq.codegen.spec import Hook, ObjectSpec
 from pfq.errors import PfqError, ProgramError
@@ -26,21 +26,28 @@ Compiled = tuple[str, ObjectSpec]
 """A program as the user sees it, and its object."""
 
 
-class Refused(Exception):
-    """Our compiler did not accept a program; it said where in the text."""
+def compiled(programs: Iterable[Program], hooks: Iterable[tuple[Hook, int]], cpus: int) -> Iterator[Compiled]:
+    """The programs as captures have them, at each of the hooks one in so many.
+
+    Those are left out that our compiler refuses and says where in the text. Every other program at XDP is for frames
+    that lie in one buffer.
+    """
+    for number, program in enumerate(programs):
+        for hook, one_in in hooks:
+            if number % one_in == 0:
+                try:
+                    yield f"{program} [{hook.value}]", code(program, hook, cpus, linear=number % 2 == 0).object
+                except ProgramError as error:
+                    if error.span is None:
+                        raise
 
 
-def compiled(program: Program, hook: Hook, cpus: int, linear: bool = False) -> Compiled:
-    """The program of a device, as captures have it. XDP cannot forward packets; TC has the programs that do."""
-    try:
-        code = compile_device(Device(hook, (Group(0, program),), cpus, RINGS, linear=linear))
-    except ProgramError as error:
-        if error.span is None:
-            raise
-        raise Refused from error
-    if hook is Hook.XDP and code.plan.devices:
-        return compiled(program, Hook.TC_INGRESS, cpus)
-    return f"{program} [{hook.value}]", code.object
+def code(program: Program, hook: Hook, cpus: int, linear: bool) -> DeviceCode:
+    """XDP cannot forward packets; TC has the programs that do."""
+    found = compile_device(Device(hook, (Group(0, program),), cpus, RINGS, linear=linear))
+    if hook is Hook.XDP and found.plan.devices:
+        return code(program, Hook.TC_INGRESS, cpus, linear=False)
+    return found
 
 
 def refusals(programs: Iterable[Compiled]) -> list[str]:

@@ -16,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,10 +25,10 @@ MIRROR = "http://deb.debian.org/debian"
 KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 TOOLS = {"qemu-system-x86_64": "qemu-system-x86", "apt-get": "apt", "dpkg-deb": "dpkg"}
 """Programs, and the Debian package of each."""
+NETWORK_SECONDS, DOWNLOAD_SECONDS = 20, 600
 
 FOR_FILES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 FOR_TESTS = ("veth", "bridge", "ifb", "sch_ingress", "cls_bpf", "cls_u32")
-DOWNLOAD_SECONDS = 600
 
 INIT = """\
 #!/bin/busybox sh
@@ -58,7 +59,7 @@ reboot -f
 """
 
 
-class CannotBoot(Exception):
+class CannotBootError(Exception):
     """There is no virtual machine to be had; says why."""
 
 
@@ -90,7 +91,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a command left: its output, and its exit status; None when the machine went down before its end."""
+    """What a script left: its output, and its exit status; None when the machine went down before its end."""
 
     output: str
     status: int | None
@@ -108,7 +109,8 @@ def missing_tool() -> str | None:
 
 def image(kernel: Kernel, store: Path) -> Image:
     """The image of a kernel, from `store` when it is there; otherwise it is downloaded and kept there."""
-    found = Image(store / f"linux-{kernel.version}", store / f"disk-{kernel.version}")
+    recipe = sha256(f"{INIT} {FOR_FILES} {FOR_TESTS}".encode()).hexdigest()[:8]
+    found = Image(store / f"linux-{kernel.version}-{recipe}", store / f"disk-{kernel.version}-{recipe}")
     if not (found.kernel.exists() and found.disk.exists()):
         with TemporaryDirectory() as folder:
             tree = _unpacked(kernel.suite, Path(folder))
@@ -128,7 +130,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _unpacked(suite: str, folder: Path) -> Path:
-    """A folder with the kernel of a release and BusyBox. Takes nothing from, and leaves nothing in, this machine's apt."""
+    """A folder with the kernel of a release and BusyBox; this machine's own apt is left alone."""
     for name in ("lists/partial", "cache/archives/partial", "tree"):
         (folder / name).mkdir(parents=True)
     (folder / "sources.list").write_text(f"deb [signed-by={KEYS}] {MIRROR} {suite} main\n")
@@ -138,6 +140,8 @@ def _unpacked(suite: str, folder: Path) -> Path:
         "Dir::State::lists": folder / "lists",
         "Dir::Cache": folder / "cache",
         "Acquire::Languages": "none",
+        "Acquire::http::Timeout": NETWORK_SECONDS,
+        "APT::Update::Error-Mode": "any",
         "APT::Sandbox::User": "",
     }
     apt = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
@@ -145,7 +149,7 @@ def _unpacked(suite: str, folder: Path) -> Path:
     depends = _run(folder, "apt-cache", *apt, "depends", "linux-image-amd64")
     package = re.search(r"Depends: (linux-image-\S+)", depends)
     if package is None:
-        raise CannotBoot(f"{suite} has no linux-image-amd64")
+        raise CannotBootError(f"{suite} has no linux-image-amd64")
     _run(folder, "apt-get", *apt, "-qq", "download", package[1], "busybox-static")
     for archive in folder.glob("*.deb"):
         _run(folder, "dpkg-deb", "-x", str(archive), str(folder / "tree"))
@@ -156,9 +160,9 @@ def _run(folder: Path, *command: str) -> str:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS)
     except subprocess.TimeoutExpired as error:
-        raise CannotBoot(f"{command[0]} takes more than {DOWNLOAD_SECONDS} s") from error
+        raise CannotBootError(f"{command[0]} takes more than {DOWNLOAD_SECONDS} s") from error
     if done.returncode:
-        raise CannotBoot(f"{command[0]} fails: {done.stderr.strip()}")
+        raise CannotBootError(f"{command[0]} fails: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -215,13 +219,14 @@ def run(image: Image, script: str, seconds: float) -> Outcome:
         (folder / "script").write_text(script)
         for accelerator, processor in ACCELERATION:
             if _boot(image, folder, accelerator, processor, seconds):
-                return _outcome((folder / "output").read_text(errors="replace"))
-        raise CannotBoot(f"QEMU cannot boot it: {(folder / 'errors').read_text()}")
+                return _outcome(folder)
+        raise CannotBootError(f"QEMU cannot boot it: {(folder / 'errors').read_text()}")
 
 
-def _outcome(output: str) -> Outcome:
+def _outcome(folder: Path) -> Outcome:
+    console, output = ((folder / name).read_text(errors="replace") for name in ("console", "output"))
     text, end, status = output.rpartition("exit status ")
-    return Outcome(text, int(status)) if end else Outcome(output, None)
+    return Outcome(text, int(status)) if end else Outcome(f"{output}\n{console[-LAST_WORDS:]}", None)
 
 
 def _boot(image: Image, folder: Path, accelerator: str, processor: str, seconds: float) -> bool:
@@ -235,7 +240,8 @@ def _boot(image: Image, folder: Path, accelerator: str, processor: str, seconds:
         "-serial", f"file:{folder / 'console'}", "-serial", f"file:{folder / 'output'}",
     ]
     # fmt: on
-    console, output = folder / "console", folder / "output"
+    console = folder / "console"
+    console.touch()
     start = time.monotonic()
     with (folder / "errors").open("w") as errors, subprocess.Popen(command, stderr=errors) as machine:
         try:
@@ -245,8 +251,7 @@ def _boot(image: Image, folder: Path, accelerator: str, processor: str, seconds:
                 if took > FIRST_SIGN_SECONDS and not console.read_bytes():
                     return False
                 if took > seconds:
-                    said = (console.read_text(errors="replace") + output.read_text(errors="replace"))[-LAST_WORDS:]
-                    raise TimeoutError(f"the machine was at work for {seconds:.0f} s; its last words:\n{said}")
+                    raise TimeoutError(f"no end after {seconds:.0f} s; so far:\n{_outcome(folder).output}")
         finally:
             machine.kill()
     return machine.returncode == 0

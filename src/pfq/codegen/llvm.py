@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from functools import cache
 from typing import Final
 
 import llvmlite.binding as binding
 from llvmlite import ir
+from llvmlite.binding.newpassmanagers import NewPassManager
 
 I1: Final = ir.IntType(1)
 I8: Final = ir.IntType(8)
@@ -61,7 +63,11 @@ def stack_slot(b: ir.IRBuilder, kind: ir.Type) -> ir.Value:
 def parsed(text: str) -> binding.ModuleRef:
     """A module from its text, checked."""
     # In a context of its own: LLVM never forgets the types and constants of its global one.
-    module = binding.parse_assembly(text, binding.create_context())
+    context = binding.create_context()
+    module = binding.parse_assembly(text, context)
+    # Python's collector frees what is in a cycle in any order, and a context freed before its module ends the
+    # process. What is held from outside is freed last.
+    weakref.finalize(module, id, context).atexit = False
     module.verify()
     return module
 
@@ -72,5 +78,9 @@ def optimised(module: ir.Module, machine: binding.TargetMachine, level: int = 2)
     options = binding.create_pipeline_tuning_options(speed_level=level)
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
     passes = binding.create_pass_builder(machine, options)
-    passes.getModulePassManager().run(result, passes)
+    manager = passes.getModulePassManager()
+    manager.run(result, passes)
+    # By itself llvmlite 0.50 never frees it: the class inherits a `_dispose` that does nothing first.
+    NewPassManager._dispose(manager)
+    manager.detach()
     return result
