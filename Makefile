@@ -33,6 +33,8 @@ lint: .venv/dev .venv/installed
 
 bench: .venv/installed
 	@$(BIN)/python bench/capture.py
+	@$(BIN)/python bench/programs.py
+	@$(BIN)/python bench/compile.py
 
 docs: .venv/docs .venv/installed
 	@$(BIN)/sphinx-build -q -W --keep-going docs docs/_build

@@ -58,14 +58,14 @@ INLINE struct record *start(void)
 	return record;
 }
 
-INLINE void leave(struct record *record, __u32 fanout, __u32 hash, __u32 mark, __u32 state)
+INLINE void leave(struct record *record, __u32 fanout, __u32 hash, __u32 mark)
 {
 	record->classes = DEFAULT_CLASSES;
 	record->fanout = fanout;
 	record->hash = hash;
 	record->hash2 = 0;
 	record->mark = mark;
-	record->state = state;
+	record->state = 0;
 	record->kernel = 0;
 }
 
@@ -79,7 +79,7 @@ INLINE void select(struct record *record, __u64 selected)
 
 INLINE int drop_marked(struct record *record, __u32 mark)
 {
-	leave(record, DROP, 0, mark, 0);
+	leave(record, DROP, 0, mark);
 	record->selected = 0;
 	record->dropped++;
 	return XDP_PASS;
@@ -92,7 +92,7 @@ INLINE int drop(struct record *record)
 
 INLINE int copy(struct record *record)
 {
-	leave(record, COPY, 0, 0, 0);
+	leave(record, COPY, 0, 0);
 	select(record, steering.members);
 	return XDP_PASS;
 }
@@ -109,14 +109,9 @@ INLINE int steer_marked(struct record *record, __u32 hash, __u32 mark)
 {
 	__u8 endpoint = steering.hashed[mix(hash) % TABLE_ENTRIES];
 
-	leave(record, STEER, hash, mark, 0);
+	leave(record, STEER, hash, mark);
 	select(record, endpoint < MAX_ENDPOINTS ? 1ULL << endpoint : 0);
 	return XDP_PASS;
-}
-
-INLINE int steer(struct record *record, __u32 hash)
-{
-	return steer_marked(record, hash, 0);
 }
 
 #endif

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -45,6 +46,8 @@ class Reporting(click.Command):
         try:
             if sys.stdout is None:
                 raise OutputError("standard output is closed", hint="send it to a file, or to /dev/null")
+            if isinstance(sys.stdout, TextIOWrapper):
+                sys.stdout.reconfigure(errors="backslashreplace")  # names and texts may have any character
             status = super().main(arguments, *rest, **extra)
         except Exception as error:
             status = failure.report(error, as_json=self.wants_json(arguments))

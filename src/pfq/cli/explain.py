@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pfq.cli.output import json_option, print_json
-from pfq.errors import PfqError, UsageError, error_classes
+from pfq.errors import ExtensionError, PfqError, UsageError, error_classes
 from pfq.source import did_you_mean
 
 if TYPE_CHECKING:
@@ -62,11 +62,17 @@ def explain(subject: str, device: str | None) -> dict[str, Any]:
 
 def entry(prim: Prim) -> dict[str, Any]:
     """What the manual says of a primitive, with its cost."""
-    from pfq.codegen.cost import cost
+    from pfq.codegen.cost import cost, kept
     from pfq.lang.explain import primitive
 
-    found = cost(prim)
-    return primitive(prim, (found.instructions, found.reads))
+    try:
+        found = cost(prim)
+        return primitive(prim, (found.instructions, found.reads))
+    except Exception as error:  # whatever is wrong with a row of another package
+        if prim.name in kept():
+            raise
+        message = f"the primitive `{prim.name}` of an installed package is wrong: {type(error).__name__}: {error}"
+        raise ExtensionError(message, hint="tell its author, or remove the package") from error
 
 
 def explain_error(code: str) -> dict[str, Any]:

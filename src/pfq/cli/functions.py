@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pfq.cli.explain import entry, lines
 from pfq.cli.output import json_option, print_json, print_table
-from pfq.errors import UsageError
+from pfq.errors import ExtensionError, UsageError
+
+if TYPE_CHECKING:
+    from pfq.lang.prims.table import Prim
 
 
 @click.command()
@@ -22,7 +25,17 @@ def command(search: str | None, as_json: bool) -> None:
     """
     from pfq.lang.prims import PRIMS
 
-    found = [entry(prim) for prim in PRIMS.values()] if search is None else matching(search.lower())
+    prims = [prim for prim in PRIMS.values() if search is None or matches(prim, search.lower())]
+    found, faults = [], list(PRIMS.broken())
+    for prim in prims:
+        try:
+            found.append(entry(prim))
+        except ExtensionError as error:
+            faults.append(error)
+    if search is not None:
+        found += in_library(search.lower())
+    for fault in faults:
+        print(f"warning[{fault.code}]: {fault.message}", file=sys.stderr)
     if not found:
         raise UsageError(f"no primitive has `{search}` in its name or meaning", hint="`pfq functions` lists them all")
     if as_json:
@@ -32,19 +45,15 @@ def command(search: str | None, as_json: bool) -> None:
     else:
         rows = [(record["name"], record["type"], record["meaning"]) for record in found]
         print_table(f"{len(rows)} primitives", ("name", "type", "meaning"), rows)
-    for fault in PRIMS.broken():
-        print(f"warning[{fault.code}]: {fault.message}", file=sys.stderr)
 
 
-def matching(word: str) -> list[dict[str, Any]]:
-    """The primitives and the definitions of the library that a word finds."""
+def matches(prim: Prim, word: str) -> bool:
+    return any(word in text.lower() for text in (prim.name, prim.family, prim.doc, *prim.aliases))
+
+
+def in_library(word: str) -> list[dict[str, Any]]:
+    """The definitions of the library that a word finds."""
     from pfq.lang.explain import library_definition
     from pfq.lang.modules import library_names
-    from pfq.lang.prims import PRIMS
 
-    prims = [
-        prim
-        for prim in PRIMS.values()
-        if any(word in text.lower() for text in (prim.name, prim.family, prim.doc, *prim.aliases))
-    ]
-    return [*map(entry, prims), *(library_definition(name) for name in library_names() if word in name)]
+    return [library_definition(name) for name in library_names() if word in name]

@@ -158,7 +158,7 @@ class Capture:
         sides = incoming + outgoing
         self._path = DataPath(spec, self._endpoints)
         self._undo.callback(self._path.close)
-        self._sets = list(self._path.plan.sets)
+        self._sets = {known: known for known in self._path.plan.sets}
         self._path.set_members(GROUP, [Member(endpoint.number) for endpoint in self._endpoints])
         self._watch = self._undo.enter_context(Watch())
         self._link = self._undo.enter_context(Netlink())
@@ -283,17 +283,19 @@ class Capture:
         """
         if self._closed:
             raise RingClosedError("the capture is closed", hint="start another one")
-        self._path.replace_set(name, prefixes if isinstance(prefixes, PrefixSet) else set_of(prefixes))
+        found = prefixes if isinstance(prefixes, PrefixSet) else set_of(prefixes)
+        self._path.replace_set(name, found)
+        self._sets |= {known: found for known in self._sets if known.name == name}
 
     def reload_sets(self) -> list[str]:
         """Reads the files of all sets of prefixes again; says which sets changed. What cannot be read or does
         not fit raises, and then that set and those after it stay as they were."""
         changed = []
-        for number, known in enumerate(self._sets):
+        for known, current in self._sets.items():
             found = known.read_again()
-            if found != known:
-                self._path.replace_set(known.name, found)
-                self._sets[number] = found
+            if known.file is not None and not found.same_addresses(current):
+                self._path.replace_region(known, found)
+                self._sets[known] = found
                 changed.append(known.name)
         return changed
 
@@ -328,7 +330,9 @@ class Capture:
 
 def _checked(endpoints: int, binding: str, direction: str, device_name: str) -> Device:
     """The device, when everything asked for makes sense."""
-    if not 1 <= endpoints <= MAX_ENDPOINTS:
+    if not isinstance(device_name, str):
+        raise UsageError(f"a device is given by its name, not as {device_name!r}")
+    if not isinstance(endpoints, int) or not 1 <= endpoints <= MAX_ENDPOINTS:
         raise UsageError(f"a capture has 1 to {MAX_ENDPOINTS} end-points, not {endpoints}")
     for what, value, known in (("binding", binding, BINDINGS), ("direction", direction, DIRECTIONS)):
         if value not in known:
@@ -353,6 +357,9 @@ def _clock(name: str) -> Clock:
 
 def ring_shape(found: Device, snaplen: int | None, slots: int | None) -> RingShape:
     """The rings for a snap length in bytes and a number of slots, or for what suits the device."""
+    for what, number in (("snap length", snaplen), ("number of slots", slots)):
+        if not isinstance(number, int | None):
+            raise UsageError(f"the {what} is a whole number, not {number!r}")
     whole = found.mtu + LINK_HEADER_BYTES
     wanted = min(whole, LONGEST_SNAPLEN) if snaplen is None else snaplen
     if not 1 <= wanted <= LONGEST_SNAPLEN:

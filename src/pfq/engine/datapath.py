@@ -127,6 +127,10 @@ class DataPath:
         for region in regions:
             self._write_set(region, addresses)
 
+    def replace_region(self, known: PrefixSet, addresses: PrefixSet) -> None:
+        """Changes one of the plan's sets."""
+        self._write_set(self.plan.sets[known], addresses)
+
     def _write_set(self, region: SetRegion, addresses: PrefixSet) -> None:
         if not region.fits(addresses):
             raise LimitError(
@@ -232,9 +236,11 @@ class DataPath:
             self._undo.close()
 
 
-def set_of(prefixes: Iterable[str]) -> PrefixSet:
-    """The set of prefixes; that of a running program may be empty."""
-    words = list(prefixes)
+def set_of(prefixes: object) -> PrefixSet:
+    """The set of prefixes, texts or networks of `ipaddress`; that of a running program may be empty."""
+    if isinstance(prefixes, str) or not isinstance(prefixes, Iterable):
+        raise UsageError(f"a set of prefixes is a list, not {prefixes!r}", hint='for example ["10.0.0.0/8"]')
+    words = [str(prefix) for prefix in prefixes]
     return PrefixSet.of(words) if words else PrefixSet("")
 
 

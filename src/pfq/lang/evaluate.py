@@ -44,6 +44,7 @@ from pfq.lang.syntax import (
     Wrong,
 )
 from pfq.lang.types import ACTION, BERKELEY_FILTER, PREFIX_SET, PROPERTY, RANGES, Con, List, Type
+from pfq.lang.types import parameters as parameter_types
 from pfq.source import Span
 
 
@@ -65,11 +66,17 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """A function of the program, with the names around it."""
+    """A function of the program, with the names around it.
+
+    name   of its definition
+    kinds  types of the parameters, as far as a signature gives them
+    """
 
     parameters: tuple[Name, ...]
     body: Expr
     scope: Results
+    name: str = ""
+    kinds: tuple[Type, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +153,9 @@ class _Evaluator:
         inner = scope.inner(dict.fromkeys((definition.name for definition in definitions.order), NOTHING))
         for definition in definitions.order:
             if definition.parameters:
-                inner.names[definition.name] = Closure(definition.parameters, definition.body, inner)
+                kinds = tuple(parameter_types(definition.signature.type)[0]) if definition.signature else ()
+                closure = Closure(definition.parameters, definition.body, inner, definition.name, kinds)
+                inner.names[definition.name] = closure
                 continue
             value = self.evaluate(definition.body, inner)
             if definition.signature:
@@ -244,11 +253,14 @@ class _Evaluator:
         """Applies a function to arguments, which may be fewer or more than it has parameters."""
         while arguments:
             match function:
-                case Closure(parameters, body, scope) if len(arguments) < len(parameters):
-                    bound = dict(zip((parameter.name for parameter in parameters), arguments, strict=False))
-                    return Closure(parameters[len(arguments) :], body, scope.inner(bound))
-                case Closure(parameters):
-                    taken = len(parameters)
+                case Closure(names, body, scope, name, kinds) if len(arguments) < len(names):
+                    self.declared_arguments(function, arguments)
+                    bound = dict(zip((parameter.name for parameter in names), arguments, strict=False))
+                    given = len(arguments)
+                    return Closure(names[given:], body, scope.inner(bound), name, kinds[given:])
+                case Closure(names):
+                    self.declared_arguments(function, arguments)
+                    taken = len(names)
                     function = self.enter(function, arguments[:taken])
                     arguments = arguments[taken:]
                 case Partial(prim, given):
@@ -264,6 +276,11 @@ class _Evaluator:
 
     def apply_either(self, functions: Choice, arguments: Sequence[Result], span: Span) -> Result:
         return self.of_either([functions], lambda chosen: self.apply(chosen[0], arguments, span), span)
+
+    def declared_arguments(self, function: Closure, arguments: Sequence[Result]) -> None:
+        """Checks constants against the types that the function's signature gives its parameters."""
+        for parameter, kind, value in zip(function.parameters, function.kinds, arguments, strict=False):
+            self.declared(value, kind, f"`{parameter.name}` of `{function.name}`")
 
     def enter(self, function: Closure, arguments: Sequence[Result]) -> Result:
         names = (parameter.name for parameter in function.parameters)

@@ -196,14 +196,16 @@ def _decoded(name: str, value: Any, where: str) -> Scalar:
         return address
     if name == "cidr" and isinstance(value, dict):
         match value.get("getNetworkPair"):
-            case [host, int(length)] if (address := _address(host)) is not None and 0 <= length <= 32:
+            case [host, int(length)] if (
+                (address := _address(host)) is not None and type(length) is int and length in range(33)
+            ):
                 return Prefix.parse(f"{address}/{length}")
     raise JsonFormError(f"{where}: the value {_brief(value)} does not have the argType `{name[:40]}`")
 
 
 def _address(value: Any) -> IPv4Address | None:
     match value:
-        case {"getHostAddress": int(number)} if 0 <= number < 1 << 32:
+        case {"getHostAddress": int(number)} if type(number) is int and 0 <= number < 1 << 32:
             return IPv4Address(number.to_bytes(4, "little"))
     return None
 

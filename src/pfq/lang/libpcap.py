@@ -37,10 +37,14 @@ def compiled(expression: str) -> list[tuple[int, int, int, int]]:
     Raises LiteralError, without a place, and MachineError when libpcap is missing.
     """
     library, program = _library(), _Program()
+    try:
+        encoded = expression.encode()
+    except UnicodeEncodeError:
+        raise LiteralError("a filter with half of a surrogate pair is no text") from None
     with _LOCK:
         handle = library.pcap_open_dead(ETHERNET, SNAPLEN)
         try:
-            if library.pcap_compile(handle, program, expression.encode(), 1, UNKNOWN_NETMASK):
+            if library.pcap_compile(handle, program, encoded, 1, UNKNOWN_NETMASK):
                 message = library.pcap_geterr(handle).decode(errors="replace")
                 raise LiteralError(
                     f"libpcap refuses the filter: {printable(message, LONGEST_MESSAGE)}",

@@ -114,6 +114,10 @@ def _modules_of(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
 
 def imports_of(modules: Sequence[str], faults: Faults) -> tuple[Import, ...]:
     """Imports of these modules, as if they stood in a text."""
+    for module in modules:
+        if not re.fullmatch(r"\w+(\.\w+)*", module):
+            faults.add(ImportFailedError(f"`{module}` is not the name of a module", hint="write it as in `Services`"))
+            return ()
     text = "\n".join(f"import {module}" for module in modules)
     return parse(Source(COMMAND_LINE, text), faults).imports
 

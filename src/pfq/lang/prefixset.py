@@ -37,11 +37,11 @@ class PrefixSet:
     name: str
     boundaries4: tuple[int, ...] = field(default=(), repr=False)
     boundaries6: tuple[int, ...] = field(default=(), repr=False)
-    file: Path | None = field(default=None, repr=False, compare=False)
+    file: Path | None = field(default=None, repr=False)
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_hash", hash((self.name, self.boundaries4, self.boundaries6)))
+        object.__setattr__(self, "_hash", hash((self.name, self.file, self.boundaries4, self.boundaries6)))
 
     def __hash__(self) -> int:
         return self._hash
@@ -64,6 +64,10 @@ class PrefixSet:
         if not words or _Ranges().add(words[0]):
             return cls.of(words, text)
         return _from_file(text, (directory or Path()) / text, words[0])
+
+    def same_addresses(self, other: PrefixSet) -> bool:
+        """Whether the other one has the same addresses in it, wherever they are from."""
+        return (self.boundaries4, self.boundaries6) == (other.boundaries4, other.boundaries6)
 
     def read_again(self) -> PrefixSet:
         """The set that the file holds now; a list is what it was. Raises as `parse` does."""

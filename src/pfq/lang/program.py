@@ -29,6 +29,8 @@ class Prefix:
     @classmethod
     def parse(cls, text: str) -> Prefix:
         """From `ADDRESS/LENGTH`, or an address alone for the longest prefix; raises ValueError."""
+        if "%" in text:
+            raise ValueError("a prefix has no scope")
         return cls(ip_network(text, strict=False))
 
     @property

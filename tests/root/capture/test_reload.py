@@ -13,6 +13,7 @@ from root.capture.harness import opened, send, settled, udp4
 from root.network import Pair, eventually
 
 from pfq.errors import LiteralError
+from pfq.lang.compile import compile_file
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
 
@@ -39,6 +40,32 @@ def test_a_set_follows_its_file_when_told(netns_pair: Pair, tmp_path: Path) -> N
             capture.reload_sets()
         send(sender, [frame(SECOND)])
         assert settled(capture, 7).groups[0].counters[0] == 1 + 2 + 1
+
+
+def test_files_of_one_name_in_two_folders_are_two(netns_pair: Pair, tmp_path: Path) -> None:
+    """Programs that look alike at the start share their code, but each follows its own file."""
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "sources.txt").write_text("10.7.0.1\n")
+        (tmp_path / folder / "main.pfq").write_text('main = when (src_addr_in "sources.txt") (inc 0)\n')
+    opened(netns_pair, compile_file(tmp_path / "x" / "main.pfq")).close()
+    with opened(netns_pair, compile_file(tmp_path / "y" / "main.pfq")) as capture, netns_pair.sender() as sender:
+        (tmp_path / "x" / "sources.txt").write_text("10.7.0.9\n")
+        assert capture.reload_sets() == []
+        (tmp_path / "y" / "sources.txt").write_text("10.7.0.2\n")
+        assert capture.reload_sets() == ["sources.txt"]
+        send(sender, [frame(FIRST), frame(SECOND), frame(SECOND)])
+        assert settled(capture, 3).groups[0].counters[0] == 2
+
+
+def test_reading_again_undoes_a_replacement(netns_pair: Pair, tmp_path: Path) -> None:
+    file = tmp_path / "sources.txt"
+    file.write_text("10.7.0.1\n")
+    with opened(netns_pair, f'when (src_addr_in "{file}") (inc 0)') as capture, netns_pair.sender() as sender:
+        capture.replace_set(str(file), ["10.7.0.2"])
+        assert capture.reload_sets() == [str(file)]
+        send(sender, [frame(FIRST), frame(SECOND), frame(SECOND)])
+        assert settled(capture, 3).groups[0].counters[0] == 1
 
 
 def test_the_command_line_reads_files_again_on_a_signal(netns_pair: Pair, tmp_path: Path) -> None:

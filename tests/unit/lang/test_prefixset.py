@@ -139,7 +139,7 @@ def test_lists_are_separated_by_commas_and_blanks(text: str) -> None:
 )
 def test_files(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "nets").write_bytes(content)
-    assert PrefixSet.parse("nets", tmp_path) == PrefixSet("nets", (TEN, ELEVEN), (1, 2))
+    assert PrefixSet.parse("nets", tmp_path) == PrefixSet("nets", (TEN, ELEVEN), (1, 2), tmp_path / "nets")
 
 
 def test_file_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

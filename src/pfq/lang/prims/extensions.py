@@ -27,7 +27,7 @@ def installed(group: str, taken: Collection[str]) -> tuple[Table, tuple[Extensio
     for entry in _entries(group, faults):
         try:
             table.add(*_rows(entry, {*taken, *table.names(), *CONSTANTS}))
-        except Exception as error:  # whatever a foreign package does wrong must not spoil the built-in rows
+        except (Exception, SystemExit) as error:  # whatever a foreign package does must not spoil the built-in rows
             faults.append(_fault(entry, error))
     return table, tuple(faults)
 
@@ -62,6 +62,12 @@ def _refusal(row: Prim, taken: set[str]) -> str | None:
             )
         if name in taken:
             return f"cannot be called `{name}`: something else has that name"
+    for what in ("doc", "example"):
+        if not isinstance(getattr(row, what), str):
+            return f"has no `{what}`"
+    for what in ("run", "lower"):
+        if not callable(getattr(row, what)):
+            return f"has no function `{what}`"
     try:
         _ = type_of(row.type), row.kind
     except (ProgramError, ValueError):
@@ -69,7 +75,7 @@ def _refusal(row: Prim, taken: set[str]) -> str | None:
     return None
 
 
-def _fault(entry: EntryPoint, error: Exception) -> ExtensionError:
+def _fault(entry: EntryPoint, error: BaseException) -> ExtensionError:
     """What is wrong, with the names of the entry point and of its package."""
     package = f"the package `{entry.dist.name}` {entry.dist.version}" if entry.dist else "a package"
     reason = str(error) if isinstance(error, _Unusable) else _described(error)
@@ -79,5 +85,5 @@ def _fault(entry: EntryPoint, error: Exception) -> ExtensionError:
     )
 
 
-def _described(error: Exception) -> str:
+def _described(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

@@ -28,12 +28,17 @@ def lower_sample(e: Emitter, n: int) -> None:
     e.branch(e.compare("<=", state, e.number(WORD64 // n)), lambda: None, e.drop)
 
 
+def interval_ns(rate: int) -> int:
+    """Rounded up, so that never more than the rate passes."""
+    return -(-SECOND_NS // rate)
+
+
 def limit(m: Machine, rate: int, burst: int) -> bool:
     """The state is the time at which the bucket will be full again.
 
     It is at most `burst * interval` ahead of the clock, which is below 2**62.
     """
-    interval = SECOND_NS // rate
+    interval = interval_ns(rate)
     full_at = max(m.memory.get(m.site, 0), m.world.now_ns)
     if full_at - m.world.now_ns > (burst - 1) * interval:
         return False
@@ -43,7 +48,7 @@ def limit(m: Machine, rate: int, burst: int) -> bool:
 
 def lower_limit(e: Emitter, rate: int, burst: int) -> None:
     """When other CPUs were faster at every try, the packet is over the limit."""
-    interval = SECOND_NS // rate
+    interval = interval_ns(rate)
     memory, start, now = e.shared(STATE_BYTES), e.number(0), e.now()
 
     def take() -> Code:

@@ -120,7 +120,7 @@ def test_what_is_below_the_rate_passes() -> None:
 def test_it_is_a_token_bucket(rate: int, burst: int, gaps: list[int]) -> None:
     """As many tokens as the burst at first and at most, one more in each interval, one less with each packet."""
     times = list(accumulate(gaps))
-    interval, tokens, expected = SECOND // rate, Fraction(burst), []
+    interval, tokens, expected = -(-SECOND // rate), Fraction(burst), []
     for gap in gaps:
         tokens = min(Fraction(burst), tokens + Fraction(gap, interval))
         expected.append(tokens >= 1)
