@@ -192,7 +192,7 @@ class KernelWindow:
     def forget(self, b: ir.IRBuilder, value: ir.Value) -> ir.Value:
         self.k.store(value, self.scratch, layouts.SPARE)
         self.k.barrier()
-        # Bounded from the start: a kernel before 6.8 that saw it compared only after it was spilled
+        # Bounded from the start: Linux 6.1, when it sees it compared only after it was spilled,
         # knows no bound when it comes back.
         return self.k.opaque(b.and_(self.k.load(self.scratch, layouts.SPARE, I64), I64(MAX_OFFSET)))
 

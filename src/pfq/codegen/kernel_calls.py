@@ -95,7 +95,7 @@ class KernelCalls:
     def within(self, value: ir.Value, least: int, most: int, fail: ir.Block) -> ir.Value:
         """The same number, which the verifier now knows to be in bounds; goes to `fail` when it is not.
 
-        One comparison, because LLVM would join two to one from which kernels before 6.18 learn nothing.
+        One comparison, because LLVM would join two to one from which Linux 6.1 and 6.12 learn nothing.
         """
         over = self.opaque(self.b.sub(value, I64(least)))
         within = self.b.append_basic_block("within")
