@@ -251,7 +251,7 @@ def code_of(spec: DeviceSpec) -> DeviceCode:
 
 @lru_cache(maxsize=KEPT_CODES)
 def compiled(spec: DeviceSpec) -> DeviceCode:
-    """The program of a device. LLVM keeps 0.2 MB of every compilation for good, so captures share them."""
+    """The program of a device. Compiling takes tens of milliseconds, so captures that are alike share it."""
     return compile_device(spec)
 
 
