@@ -1,7 +1,7 @@
 """Memory of programs that stays from packet to packet: Bloom filters, sets of prefixes, rates, flows.
 
 A plan says what lies where in one piece of memory, which the kernel's programs and native code use
-alike. Every region has a power of two for its size, so that a mask is the bounds check.
+alike. Every region but those of sets has a power of two for its size, so that a mask is the bounds check.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Final
 
+from pfq.codegen import layouts
 from pfq.codegen.prefixes import SetRegion
 from pfq.errors import TooBigError
 from pfq.lang.action import Event
@@ -20,7 +21,7 @@ MAX_DATA: Final = 1 << 29
 """What the verifier lets an offset into one map reach."""
 OWN_BOUNDARIES: Final = 4096
 """Room for half as many addresses of a device, of each family."""
-MAX_DEVICES, MAX_SITES = 64, 255
+MAX_SITES: Final = 255
 
 
 def power_of_two(size: int) -> int:
@@ -52,7 +53,7 @@ class DataPlan:
     _keyed: dict[Hashable, int] = field(default_factory=dict)
 
     def region(self, size: int) -> int:
-        """The offset of new memory of a size that is a power of two."""
+        """The offset of new memory; whole cache lines."""
         offset = self.size
         self.size = offset + max(size, LINE)
         if self.size > MAX_DATA:
@@ -91,7 +92,7 @@ class DataPlan:
 
     def device(self, name: str) -> int:
         """The number of a device to send on."""
-        return self._numbered(self.devices, name, MAX_DEVICES, "devices to forward to")
+        return self._numbered(self.devices, name, layouts.MAX_DEVICES, "devices to forward to")
 
     def site(self, event: Event) -> int:
         """The number of what a call reports."""

@@ -16,7 +16,7 @@ from llvmlite import ir
 
 from pfq.codegen import layouts
 from pfq.codegen.arithmetic import Surroundings
-from pfq.codegen.data import DataPlan
+from pfq.codegen.data import DataPlan, power_of_two
 from pfq.codegen.deliver import Delivery
 from pfq.codegen.emitter import CodeEmitter, start_action, start_packet
 from pfq.codegen.facts import Fact, Facts
@@ -25,7 +25,7 @@ from pfq.codegen.headers import HeaderCode
 from pfq.codegen.hooks import HookCode, KernelWindow, hook_code
 from pfq.codegen.kernel_calls import KernelCalls
 from pfq.codegen.llvm import I32, PTR, bpf_machine, new_module, optimised, parsed
-from pfq.codegen.memory import DeviceMemory, RingShape, rows_of
+from pfq.codegen.memory import DeviceMemory, RingShape
 from pfq.codegen.places import Places
 from pfq.codegen.report import Report
 from pfq.codegen.settle import Settlement
@@ -115,7 +115,7 @@ class _DeviceCompiler:
         self.module = new_module("pfq", bpf_machine())
         self.places = Places(self.module)
         self.sets: list[SteeringSet] = []
-        self.plan = DataPlan(rows=rows_of(device.cpus))
+        self.plan = DataPlan(rows=power_of_two(device.cpus))
         self.facts = Facts()
         self.forwards = self.passes_up = False
 

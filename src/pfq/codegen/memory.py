@@ -13,6 +13,7 @@ from llvmlite import ir
 
 from pfq import layout
 from pfq.codegen import layouts
+from pfq.codegen.data import power_of_two
 from pfq.codegen.kernel_calls import KernelCalls
 from pfq.codegen.llvm import I64
 from pfq.codegen.spec import MMAPABLE, MapSpec, MapType
@@ -37,11 +38,6 @@ class RingShape:
     snaplen: int
 
 
-def rows_of(cpus: int) -> int:
-    """The number of CPUs, rounded up to a power of two."""
-    return 1 << (cpus - 1).bit_length()
-
-
 @dataclass(frozen=True, slots=True)
 class DeviceMemory:
     """Sizes of the maps of one program.
@@ -63,7 +59,7 @@ class DeviceMemory:
     @property
     def rows(self) -> int:
         """CPUs, rounded up to a power of two."""
-        return rows_of(self.cpus)
+        return power_of_two(self.cpus)
 
     @property
     def scratch_stride(self) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pfq.codegen import data
-from pfq.codegen.data import LINE, MAX_DATA, MAX_DEVICES, MAX_SITES, DataPlan, power_of_two
+from pfq.codegen.data import LINE, MAX_DATA, MAX_SITES, DataPlan, power_of_two
+from pfq.codegen.layouts import MAX_DEVICES
 from pfq.codegen.prefixes import SetRegion
 from pfq.errors import TooBigError
 from pfq.lang.action import Event, EventKind
@@ -123,7 +123,7 @@ def test_too_much_memory() -> None:
 def test_the_largest_offset_is_one_that_the_verifier_accepts() -> None:
     """BPF_MAX_VAR_OFF is 2**29."""
     assert MAX_DATA == 1 << 29
-    assert data.MAX_DEVICES == 64
+    assert MAX_DEVICES == 64
 
 
 def test_regions_of_sets_are_whole_lines() -> None:

@@ -130,9 +130,6 @@ class Emitter(Protocol):
     def shr_by(self, a: Code, bits: Code) -> Code:
         """`a` shifted right by `bits` modulo 64."""
 
-    def swapped(self, a: Code, size: int) -> Code:
-        """The number with its lowest 2, 4 or 8 bytes in the other order."""
-
     def forget(self, a: Code) -> Code:
         """The same number, about which the verifier knows nothing any more: use it where many branches join."""
 
