@@ -1,12 +1,13 @@
-"""Writes the C source of the extension `pfq.ring._libpfq`, from the public header.
+"""Writes the C source of the extension `pfq._libpfq`, from the public headers.
 
-emit_cffi.py pfq.h _libpfq.c
+emit_cffi.py _libpfq.c pfq.h ...
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from cffi import FFI
@@ -14,16 +15,24 @@ from cffi import FFI
 DECLARATIONS = re.compile(r"/\* declarations: begin \*/\n(.*)/\* declarations: end \*/", re.DOTALL)
 
 
-def emit(header: Path, output: Path) -> None:
-    """The declarations between the header's marks, as an extension for the stable ABI of Python."""
+def declarations(header: Path) -> str:
+    """What stands between the header's marks."""
     found = DECLARATIONS.search(header.read_text())
     if not found:
         raise SystemExit(f"{header}: no `declarations: begin` and `end` marks")
+    return found[1]
+
+
+def emit(output: Path, headers: Iterable[Path]) -> None:
+    """The declarations of the headers, in this order, as an extension for the stable ABI of Python."""
     ffi = FFI()
-    ffi.cdef(found[1])
-    ffi.set_source("pfq.ring._libpfq", "#include <pfq/pfq.h>", py_limited_api=True)
+    includes = []
+    for header in headers:
+        ffi.cdef(declarations(header))
+        includes.append(f"#include <pfq/{header.name}>")
+    ffi.set_source("pfq._libpfq", "\n".join(includes), py_limited_api=True)
     ffi.emit_c_code(str(output))
 
 
 if __name__ == "__main__":
-    emit(Path(sys.argv[1]), Path(sys.argv[2]))
+    emit(Path(sys.argv[1]), map(Path, sys.argv[2:]))

@@ -61,6 +61,18 @@ CONSUMER: Final = (
 )
 CONSUMER_BYTES: Final = 128
 
+RECORD: Final = (
+    Member("ts_ns", 0, 64, "arrival, ns since 1970; 0 when the source has no time for it"),
+    Member("data", 8, 64, "address of the first byte, in this process"),
+    Member("len", 16, 32, "length on the wire, bytes"),
+    Member("caplen", 20, 32, "bytes that are there"),
+    Member("interface", 24, 32, "of a file: number of the interface in it, from 0; of a ring: index of the device"),
+    Member("link_type", 28, 16, "what the bytes begin with, a LINKTYPE number; 1 is Ethernet"),
+    Member("vlan_tci", 30, 16, "tag that the device took off and that is not among the bytes, 0: none"),
+)
+"""A packet wherever it lies; not part of the shared memory, but of what libpfq and generated code agree on."""
+RECORD_BYTES: Final = 32
+
 
 def slot_bytes(snaplen: int) -> int:
     """Bytes of the slot for a snap length in bytes; raises ValueError when none is large enough."""

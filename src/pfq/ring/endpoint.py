@@ -6,7 +6,7 @@ import errno
 from collections.abc import Sequence
 
 from pfq.errors import InternalError, KernelRefusedError, LimitError
-from pfq.ring._libpfq import ffi, lib
+from pfq._libpfq import ffi, lib
 from pfq.ring.batch import Batch
 from pfq.ring.lease import Ledger
 from pfq.ring.memory import RingMemory, slot_dtype

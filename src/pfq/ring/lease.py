@@ -12,7 +12,7 @@ from collections import deque
 from threading import Lock
 from typing import Any
 
-from pfq.ring._libpfq import lib
+from pfq._libpfq import lib
 
 
 class Lease:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pfq.layout import SLOT, SLOT_HEADER_BYTES
-from pfq.ring._libpfq import ffi
+from pfq._libpfq import ffi
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

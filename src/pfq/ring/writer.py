@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from pfq.errors import FileAccessError, OutputError, UsageError
-from pfq.ring._libpfq import ffi, lib
+from pfq._libpfq import ffi, lib
 from pfq.ring.batch import Batch
 from pfq.ring.statistics import RingStatistics
 
