@@ -27,7 +27,7 @@ SLOT_SIZES: Final = (128, 256, 512, 1024, 2048, 4096, 9344, 65600)
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One field of a shared structure. `bits` is 16, 32 or 64."""
+    """One field of a shared structure. `bits` is 8, 16, 32 or 64, or 128 for an address, which is bytes."""
 
     name: str
     offset: int
@@ -72,6 +72,46 @@ RECORD: Final = (
 )
 """A packet wherever it lies; not part of the shared memory, but of what libpfq and generated code agree on."""
 RECORD_BYTES: Final = 32
+
+VERDICT: Final = (
+    Member("endpoints", 0, 64, "mask of the end-points that get the packet"),
+    Member("mark", 8, 32, "mark that the program left"),
+    Member("state", 12, 32, "state that the program left"),
+    Member("outcome", 16, 16, "0: a filter of the group rejected it, 1: the program dropped it, 2: selected"),
+    Member("kernel", 18, 16, "1 when the program passed it up to Linux"),
+    Member("reserved", 20, 32, "0"),
+)
+"""What a group decided about one packet of a run. Native code leaves an array of them."""
+VERDICT_BYTES: Final = 24
+
+HEADERS: Final = (
+    Member("src", 0, 128, "source address: IPv6, or IPv4 as ::ffff:a.b.c.d"),
+    Member("dst", 16, 128, "destination address, likewise"),
+    Member("flow_hash", 32, 32, "the hash that `steer_flow` steers by, the same for both directions"),
+    Member("payload_len", 36, 32, "bytes behind the TCP or UDP header, by the word of the IP header"),
+    Member("src_port", 40, 16, "source port of TCP or UDP"),
+    Member("dst_port", 42, 16, "destination port of TCP or UDP"),
+    Member("ether_type", 44, 16, "EtherType behind at most two VLAN tags"),
+    Member("vlan_tci", 46, 16, "outer VLAN tag: its control information"),
+    Member("vlan", 48, 16, "outer VLAN tag: its id"),
+    Member("l3_offset", 50, 16, "where the IP header begins in the captured bytes"),
+    Member("l4_offset", 52, 16, "where the header behind it begins, extension headers skipped"),
+    Member("payload_offset", 54, 16, "where the bytes behind the TCP or UDP header begin, or would if they were there"),
+    Member("ip_version", 56, 8, "4 or 6 when there is a whole IP header"),
+    Member("proto", 57, 8, "IP protocol behind any extension headers"),
+    Member("ttl", 58, 8, "IPv4 time to live or IPv6 hop limit"),
+    Member("tos", 59, 8, "IPv4 type of service or IPv6 traffic class"),
+    Member("tcp_flags", 60, 8, "TCP flags from CWR (0x80) down to FIN (0x01)"),
+    Member("is_fragment", 61, 8, "1 in each fragment of a datagram, the first included"),
+    Member("has", 62, 8, "which of the others there are: `HAS_...`"),
+)
+"""What was read of one packet's headers; what is absent is 0. Native code leaves an array of them."""
+HEADERS_BYTES: Final = 64
+HAS_ETHER_TYPE: Final = 1
+HAS_TAG: Final = 2
+HAS_PROTO: Final = 4
+HAS_PORTS: Final = 8
+HAS_FLOW_HASH: Final = 16
 
 
 def slot_bytes(snaplen: int) -> int:

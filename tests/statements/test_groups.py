@@ -1,4 +1,4 @@
-"""Statements 5 to 9 and 18 to 24 on packets of a device: who gets them, what groups remember, how programs change."""
+"""Statements 5 to 9, 18 to 24, 81 and 82 on packets of a device: who gets them, what groups filter and remember."""
 
 from __future__ import annotations
 
@@ -10,7 +10,19 @@ from contextlib import contextmanager
 import pytest
 from root.capture.harness import opened, packets, send, settled
 from root.network import Pair, traffic
-from support.statements import CONTROL, arp_frame, bound, by_port, everyone, loaded, received, tcp_frame, udp_frame
+from support.statements import (
+    CONTROL,
+    IP4,
+    arp_frame,
+    bound,
+    by_port,
+    ether,
+    everyone,
+    loaded,
+    received,
+    tcp_frame,
+    udp_frame,
+)
 
 from pfq.engine.hooks import Way
 from pfq.engine.steering import Member
@@ -23,8 +35,11 @@ from pfq.errors import (
     RangeError,
     TypeMismatchError,
     UnknownNameError,
+    UsageError,
 )
 from pfq.lang.action import CONTROL_CLASS
+from pfq.lang.berkeley import BerkeleyFilter
+from pfq.lang.group import Filters, vlan_filter
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
 
@@ -149,6 +164,73 @@ def test_s09_steering_after_broadcast_is_among_all_classes(netns_pair: Pair) -> 
     with bound(netns_pair, "when is_tcp broadcast >-> steer_flow", IN_CLASSES) as groups:
         assert set(groups.who(TCP_FLOWS)) == {(number,) for number in ANY}
         assert set(groups.who(UDP_FLOWS)) == {(number,) for number in DEFAULT}
+
+
+# filters of groups
+
+DNS = BerkeleyFilter.parse("udp port 53")
+
+
+@pytest.mark.parametrize("wanted", [DNS, BerkeleyFilter.of(list(DNS.instructions))], ids=["expression", "bytecode"])
+def test_s81_Berkeley_filters_come_before_the_program(netns_pair: Pair, way: Way, wanted: BerkeleyFilter) -> None:
+    """Each group has its own; what is rejected is counted, and the program never sees it."""
+    some = [tcp_frame(), udp_frame(), udp_frame(ports=(53, 7)), udp_frame(ports=(7, 54)), arp_frame()]
+    seen = "inc 0 >-> when is_udp (inc 1) >-> mark 7"
+    filters = {2: Filters(wanted), 5: Filters(BerkeleyFilter.parse("not ip"))}
+    members = {2: everyone(2), 5: [Member(2)], 9: [Member(3)]}
+    with bound(netns_pair, {2: seen, 5: seen, 9: f"{seen} >-> drop"}, members, way, filters=filters) as groups:
+        assert groups.who(some) == [(), (0, 1), (0, 1), (), (2,)]
+        found = groups.statistics
+    assert [(each.arrived, each.filtered, each.dropped, each.selected) for each in found] == [
+        (5, 3, 0, 2),
+        (5, 4, 0, 1),
+        (5, 0, 5, 0),
+    ]
+    assert [each.counters[:2] for each in found] == [(2, 2), (1, 0), (5, 3)]
+
+
+def test_s81_the_filter_is_gone_with_the_capture_that_had_it(netns_pair: Pair) -> None:
+    for wanted, count in (("udp port 53", 2), (None, 4)):
+        with opened(netns_pair, filter=wanted, endpoints=3) as capture, netns_pair.sender() as sender:
+            send(sender, SOME)
+            settled(capture, len(SOME))
+            capture.stop()
+            assert [len(packets(reader)) for reader in capture] == [count] * 3, "it applies to every member"
+
+
+ALL_VLANS = (0, 0xE000, 1, 5, 0xE005, 100, 4094, 4095)
+"""Control words of a tag: two priorities without an id, then ids."""
+
+
+@pytest.mark.parametrize(
+    ("ids", "passed"),
+    [
+        ([], []),
+        ([0], [None, 0, 0xE000]),
+        ([-1], [1, 5, 0xE005, 100, 4094]),
+        ([0, -1], [None, 0, 0xE000, 1, 5, 0xE005, 100, 4094]),
+        ([5], [5, 0xE005]),
+        ([100, 0, 1], [None, 0, 0xE000, 1, 100]),
+        (None, [None, *ALL_VLANS]),
+    ],
+    ids=str,
+)
+def test_s82_VLAN_filters(netns_pair: Pair, way: Way, ids: list[int] | None, passed: list[int | None]) -> None:
+    """They begin empty; 0 is for packets without a tag, -1 for every id from 1 to 4094."""
+    payload = udp_frame()[14:]
+    some = {None: ether(IP4, payload)} | {word: ether(IP4, payload, tags=[word]) for word in ALL_VLANS}
+    filters = {0: Filters(vlans=vlan_filter(ids))}
+    with bound(netns_pair, "inc 3", everyone(1), way, filters=filters) as groups:
+        found = dict(zip(some, groups.who(list(some.values())), strict=True))
+        (counted,) = groups.statistics
+    assert found == {word: (0,) if word in passed else () for word in some}
+    assert (counted.filtered, counted.selected, counted.counters[3]) == (len(some) - len(passed), *[len(passed)] * 2)
+
+
+@pytest.mark.parametrize("ids", [[4095], [-2], ["5"], [True], 5, "5"], ids=str)
+def test_s82_there_are_no_other_ids(netns_pair: Pair, ids: object) -> None:
+    with pytest.raises(UsageError):
+        opened(netns_pair, vlans=ids)
 
 
 # state, mark and counters

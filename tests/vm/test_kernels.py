@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.acceptance import compiled
+from support.acceptance import compiled, filters_of_groups
 from support.compositions import HIGHER, drawn, examples, pairs
 from vm.boot import CPUS, CannotBootError, Image, run
 
@@ -47,10 +47,11 @@ def in_machine(kernel: Image, *command: str) -> str:
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of compiled programs: all examples, all pairs, and random ones."""
+    """A file of compiled programs: all examples, all pairs, random ones, and groups with filters."""
     all_programs = [*examples(), *(pair for outer in HIGHER for pair in pairs(outer)), *drawn(DRAWN)]
     file = tmp_path_factory.mktemp("programs") / "programs"
-    file.write_bytes(pickle.dumps(list(compiled(all_programs, HOOKS, CPUS))))
+    filtered = filters_of_groups([hook for hook, _ in HOOKS], CPUS)
+    file.write_bytes(pickle.dumps([*compiled(all_programs, HOOKS, CPUS), *filtered]))
     return file
 
 

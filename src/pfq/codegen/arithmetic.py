@@ -24,6 +24,7 @@ class Surroundings:
     cpu       number of this CPU (i64), less than the rows of the data plan
     place     the group's place among the groups of the device
     tell      emits the sending of an event to the user, by its number; None: nobody listens
+    calls     what is asked of the machine, and what LLVM may know of values
     """
 
     record: ir.Value
@@ -34,6 +35,7 @@ class Surroundings:
     cpu: ir.Value
     place: int = 0
     tell: Callable[[ir.IRBuilder, int], None] | None = None
+    calls: type[KernelCalls] = KernelCalls
 
 
 class Arithmetic:
@@ -41,7 +43,7 @@ class Arithmetic:
 
     def __init__(self, builder: ir.IRBuilder, around: Surroundings) -> None:
         self.b = builder
-        self.k = KernelCalls(builder)
+        self.k = around.calls(builder)
         self.around = around
         self.record = around.record
 

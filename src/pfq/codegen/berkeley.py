@@ -18,18 +18,21 @@ State = dict[str | int, ir.Value]
 
 _KINDS = {1: I8, 2: I16, 4: I32}
 _SIGNS = {"eq": "==", "gt": ">", "ge": ">="}
+_WORD = (1 << 32) - 1
 _METHODS = {"div": "udiv", "mod": "urem", "or": "or_", "and": "and_"}
 
 
 class BerkeleyCode:
-    """Emits filters, which see the header window of the frame as it was on the wire.
+    """Emits filters, which see the frame as it was on the wire.
 
     filters  all that will be emitted
+    whole    they see all of the frame; otherwise its header window
     """
 
-    def __init__(self, b: ir.IRBuilder, window: Window, filters: Sequence[BerkeleyFilter]) -> None:
+    def __init__(self, b: ir.IRBuilder, window: Window, filters: Sequence[BerkeleyFilter], whole: bool = False) -> None:
         self.b = b
         self.window = window
+        self.whole = whole
         self.reach = window.wire(b)
         codes = {instruction.code for each in filters for instruction in each.instructions}
         asks_length = any(OPERATIONS[code][0] == "length" for code in codes)
@@ -37,6 +40,7 @@ class BerkeleyCode:
 
     def emit(self, wanted: BerkeleyFilter) -> ir.Value:
         """1 when the filter accepts the frame, otherwise 0 (i64); code goes on behind."""
+        self.largest: dict[int, tuple[ir.Value, int]] = {}
         self.blocks: dict[int, ir.Block] = {}
         self.arrivals: dict[int, list[tuple[ir.Block, State]]] = defaultdict(list)
         self.accept, self.reject, done = (self.b.append_basic_block(f"filter_{end}") for end in ("yes", "no", "done"))
@@ -71,6 +75,7 @@ class BerkeleyCode:
                 joined[name] = self.b.phi(I32)
                 for block, state in arrivals:
                     joined[name].add_incoming(state[name], block)
+                self._bound(joined[name], max(self._most(state[name]) for _, state in arrivals))
         return joined
 
     def _instruction(self, at: int, instruction: Instruction, state: State) -> None:
@@ -91,13 +96,16 @@ class BerkeleyCode:
                 self.b.branch(self._arrive(at + 1 + k, state))
                 return
             case "load", size:
-                state["a"] = self._load(I64(k), size)
+                state["a"] = self._load(I64(k), size, k)
             case "load from x", size:
-                state["a"] = self._load(self.b.add(self.b.zext(state["x"], I64), I64(k)), size)
+                offset = self.b.add(self.b.zext(state["x"], I64), I64(k))
+                state["a"] = self._load(offset, size, self._most(state["x"]) + k)
             case ("load header size",):
-                state["x"] = self.b.shl(self.b.and_(self._load(I64(k), 1), I32(15)), I32(2))
+                size_in_words = self.b.and_(self._load(I64(k), 1, k), I32(15))
+                state["x"] = self._bound(self.b.shl(size_in_words, I32(2)), 60)
             case "compute", operation, source:
-                state["a"] = self._compute(operation, state["a"], operand[source])
+                most = self._most_computed(operation, self._most(state["a"]), operand[source])
+                state["a"] = self._bound(self._compute(operation, state["a"], operand[source]), most)
             case ("negate",):
                 state["a"] = self.b.neg(state["a"])
             case ("a to x",):
@@ -114,20 +122,75 @@ class BerkeleyCode:
                 state[register] = self.length
         self.b.branch(self._arrive(at + 1, state))
 
-    def _load(self, offset: ir.Value, size: int) -> ir.Value:
-        """Bytes of the frame in network order; the filter rejects the frame when they are not all there."""
-        inside = self.b.icmp_unsigned("<=", offset, I64(HEADER_WINDOW - size))
-        self._continue_if(inside)
+    def _load(self, offset: ir.Value, size: int, most: int) -> ir.Value:
+        """Bytes of the frame in network order; the filter rejects the frame when they are not all there.
+
+        most  what the offset is at most
+        """
+        last = HEADER_WINDOW - size
+        if not self.whole or most <= last:
+            return self._in_network_order(self._load_near(offset, size), size)
         if isinstance(offset, ir.Constant):
-            offset = I64(min(offset.constant, HEADER_WINDOW - size))
+            return self._in_network_order(self._load_beyond(offset, size), size)
+        near, beyond, loaded = (self.b.append_basic_block(f"load_{name}") for name in ("near", "beyond", "done"))
+        self.b.cbranch(self.b.icmp_unsigned("<=", offset, I64(last)), near, beyond)
+        arrivals = []
+        for block, load in ((near, self._load_near), (beyond, self._load_beyond)):
+            self.b.position_at_end(block)
+            arrivals.append((load(offset, size), self.b.block))
+            self.b.branch(loaded)
+        self.b.position_at_end(loaded)
+        either = self.b.phi(_KINDS[size])
+        for value, block in arrivals:
+            either.add_incoming(value, block)
+        return self._in_network_order(either, size)
+
+    def _load_near(self, offset: ir.Value, size: int) -> ir.Value:
+        """As it lies in the header window."""
+        last = HEADER_WINDOW - size
+        self._continue_if(self.b.icmp_unsigned("<=", offset, I64(last)))
+        if isinstance(offset, ir.Constant):
+            offset = I64(min(offset.constant, last))
         else:
             offset = self.window.forget(self.b, offset)
-        place = self.reach(self.b, offset, size, self.reject)
-        loaded = self.b.load(place, typ=_KINDS[size], align=size)
+        return self.b.load(self.reach(self.b, offset, size, self.reject), typ=_KINDS[size], align=size)
+
+    def _load_beyond(self, offset: ir.Value, size: int) -> ir.Value:
+        """As it lies behind the tags."""
+        return self.b.load(self.window.beyond(self.b, offset, size, self.reject), typ=_KINDS[size], align=size)
+
+    def _in_network_order(self, loaded: ir.Value, size: int) -> ir.Value:
         if size == 1:
-            return self.b.zext(loaded, I32)
+            return self._bound(self.b.zext(loaded, I32), 0xFF)
         number = self.b.bswap(loaded)
-        return number if size == 4 else self.b.zext(number, I32)
+        return number if size == 4 else self._bound(self.b.zext(number, I32), 0xFFFF)
+
+    def _bound(self, value: ir.Value, most: int) -> ir.Value:
+        """Notes what a value is at most, which saves a load a second way."""
+        self.largest[id(value)] = value, min(most, _WORD)
+        return value
+
+    def _most(self, value: ir.Value) -> int:
+        if isinstance(value, ir.Constant):
+            return int(value.constant)
+        return self.largest[id(value)][1] if id(value) in self.largest else _WORD
+
+    def _most_computed(self, operation: str, a: int, operand: ir.Value) -> int:
+        """What the result of an operation is at most, when its first operand is at most `a`."""
+        most = self._most(operand)
+        match operation:
+            case "and":
+                return min(a, most)
+            case "add":
+                return a + most
+            case "or" | "xor":
+                return (1 << max(a, most).bit_length()) - 1
+            case "lsh" if isinstance(operand, ir.Constant) and most < 32:
+                return a << most
+            case "rsh" | "div" | "mod":
+                return a
+            case _:
+                return _WORD
 
     def _compute(self, operation: str, a: ir.Value, operand: ir.Value) -> ir.Value:
         if operation in ("lsh", "rsh"):

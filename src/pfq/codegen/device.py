@@ -1,10 +1,11 @@
 """The program of a device: all its groups fused, headers read once for all of them.
 
-    read headers ──► group 0 ──► settle ──► group 1 ──► settle ──► … ──► deliver ──► forward ──► verdict
+    filters ──► read headers ──► group 0 ──► settle ──► group 1 ──► settle ──► … ──► deliver ──► forward ──► verdict
 
-To settle a group is to count it and to turn its action into a set of end-points, with the
-steering table of the group. What one group leaves for the next lies in memory whose content the
-verifier does not follow, so that its work grows with the sum of the groups, not the product.
+The filters of all groups come first; headers are not read when none admits the frame. To settle a
+group is to count it and to turn its action into a set of end-points, with the steering table of the
+group. What one group leaves for the next lies in memory whose content the verifier does not follow,
+so that its work grows with the sum of the groups, not the product.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from pfq.codegen import layouts
+from pfq.codegen.admission import Admission, AdmissionCode
 from pfq.codegen.arithmetic import Surroundings
 from pfq.codegen.data import DataPlan, power_of_two
 from pfq.codegen.deliver import Delivery
@@ -31,6 +33,8 @@ from pfq.codegen.report import Report
 from pfq.codegen.settle import Settlement
 from pfq.codegen.spec import Hook, ObjectSpec
 from pfq.errors import TooBigError
+from pfq.lang.berkeley import BerkeleyFilter
+from pfq.lang.group import Filters
 from pfq.lang.program import Program
 
 ENTRY, REPORT = "pfq", "report"
@@ -42,10 +46,20 @@ MAX_LINES = 24_000
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One group of a device: its number and its program."""
+    """One group of a device: its number, its program, and the filters in front of it.
+
+    filter  packets that it rejects do not reach the program
+    vlans   nor do those whose VLAN id is not in here, as of `pfq.lang.group.Filters`
+    """
 
     number: int
     program: Program
+    filter: BerkeleyFilter | None = None
+    vlans: frozenset[int] | None = None
+
+    @property
+    def filters(self) -> Filters:
+        return Filters(self.filter, self.vlans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +131,7 @@ class _DeviceCompiler:
         self.sets: list[SteeringSet] = []
         self.plan = DataPlan(rows=power_of_two(device.cpus))
         self.facts = Facts()
+        self.admission = Admission([group.filters for group in device.groups], self.facts, self.plan)
         self.forwards = self.passes_up = False
 
     def compile(self) -> DeviceCode:
@@ -219,11 +234,23 @@ class _DeviceCompiler:
             k.store(I32(0), scratch, layouts.PASSED_UP)
         if facts.slots:
             window = KernelWindow(code, scratch, self.device.trial, facts.need_frame)
-            HeaderCode(builder, facts, k.field(scratch, layouts.FACTS), window).emit()
+            self._read(builder, k, k.field(scratch, layouts.FACTS), window, decide)
             k.barrier()
         builder.branch(decide)
         builder.position_at_end(finish)
         self._finish(code, scratch)
+
+    def _read(self, b: ir.IRBuilder, k: KernelCalls, slots: ir.Value, window: KernelWindow, unread: ir.Block) -> None:
+        """Reads what is wanted of the packet; goes to `unread` when the filters leave nobody who wants it."""
+        if self.admission:
+            data = k.map(layouts.DATA_MAP)
+            AdmissionCode(b, self.facts, slots, window).emit_filters(self.admission, k, data)
+            k.barrier()
+            if self.facts.need_more and (nobody := self.admission.nobody_looks(k, slots)) is not None:
+                wanted = b.append_basic_block("wanted")
+                b.cbranch(nobody, unread, wanted)
+                b.position_at_end(wanted)
+        HeaderCode(b, self.facts, slots, window).emit()
 
     def _group(
         self,
@@ -252,6 +279,7 @@ class _DeviceCompiler:
             place=index,
             tell=tell,
         )
+        filtered = self._admit(k, around.slots, index) if group.filters else None
         emitter = CodeEmitter(b, facts, self.plan, self.places, around)
         kept, dropped = (b.append_basic_block(name) for name in ("kept", "dropped"))
         emitter.program(group.program.main, kept, dropped)
@@ -259,7 +287,15 @@ class _DeviceCompiler:
         self.forwards = self.forwards or emitter.forwards
         self.passes_up = self.passes_up or emitter.passes_up
         settlement = Settlement(k, memory, scratch, mine, cpu, index)
-        settlement.emit(dropped, emitter.fanouts, self._tables(group, emitter.class_sets), emitter.passes_up)
+        tables = self._tables(group, emitter.class_sets)
+        settlement.emit(dropped, filtered, emitter.fanouts, tables, emitter.passes_up)
+
+    def _admit(self, k: KernelCalls, slots: ir.Value, index: int) -> ir.Block:
+        """Goes on when the filters of a group have accepted the frame; where to go on when they have not."""
+        admitted, filtered = (k.b.append_basic_block(name) for name in ("admitted", "filtered"))
+        k.b.cbranch(self.admission.admitted(k, slots, index), admitted, filtered)
+        k.b.position_at_end(admitted)
+        return filtered
 
     def _tables(self, group: Group, class_sets: set[int]) -> dict[int, int]:
         """A steering table for each set of classes, numbered through over all groups."""

@@ -74,6 +74,20 @@ class Berkeley:
 
 
 @dataclass(frozen=True, slots=True)
+class Admitted:
+    """1 when the filters of the group at a place among the groups of the device accept the frame."""
+
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class L3Offset:
+    """Bytes from the start of the frame to the IP header; 0 when there is none."""
+
+    level: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """4 or 6 when layer 3 is a whole IP header."""
 
@@ -141,16 +155,20 @@ class Bytes:
 
 
 LayerFact = Transport | Present | Bytes
-OfFrame = Length | Ingress | Now | HalfInUse | EtherType | TagControl | TagType | Wire | Berkeley
-OfLevel = Version | Fragment | Protocol | L4Offset | AddressHash | Transport | Present | Bytes
+OfFrame = Length | Ingress | Now | HalfInUse | EtherType | TagControl | TagType | Wire | Berkeley | Admitted
+OfLevel = Version | L3Offset | Fragment | Protocol | L4Offset | AddressHash | Transport | Present | Bytes
 Fact = OfFrame | OfLevel
 
 
 @dataclass
 class Facts:
-    """The facts asked for so far, in the order of asking."""
+    """The facts asked for so far, in the order of asking.
+
+    early  those that the filters of groups need, and that are read in front of the others
+    """
 
     slots: dict[Fact, int] = field(default_factory=dict)
+    early: set[Fact] = field(default_factory=set)
 
     def slot(self, fact: Fact) -> int:
         """The slot of a fact, a new one when it was not asked for yet."""
@@ -221,7 +239,13 @@ class Facts:
 
     @property
     def need_tag(self) -> bool:
-        return any(isinstance(fact, TagControl | TagType) for fact in self.slots)
+        """Whether the outer tag is still to be read."""
+        return any(isinstance(fact, TagControl | TagType) and fact not in self.early for fact in self.slots)
+
+    @property
+    def need_more(self) -> bool:
+        """Whether anything is read behind the filters of groups."""
+        return any(fact not in self.early for fact in self.slots)
 
 
 def _has_level(fact: Fact) -> TypeGuard[OfLevel]:

@@ -20,13 +20,13 @@ class FrameCode(Reading):
     """Emits the reading of the frame."""
 
     def emit(self) -> None:
-        """All that is wanted of the frame itself."""
+        """All that is wanted of the frame itself and was not read early."""
         self._about_the_frame()
         self._layer("frame", 0, I64(0))
         self._wires()
         self._filters()
         if self.facts.need_tag:
-            self._outer_tag()
+            self.outer_tag()
 
     def _about_the_frame(self) -> None:
         for fact, value in (
@@ -86,7 +86,7 @@ class FrameCode(Reading):
         self._put(wire, whole)
         self.b.branch(done)
 
-    def _outer_tag(self) -> None:
+    def outer_tag(self) -> None:
         """The outer tag, from the device or from the frame."""
         for fact in (TagControl(), TagType()):
             self._put(fact, I64(0))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from pfq.codegen.facts import AddressHash, EtherType, Fragment, L4Offset, Layer, Protocol, Version
+from pfq.codegen.facts import AddressHash, EtherType, Fragment, L3Offset, L4Offset, Layer, Protocol, Version
 from pfq.codegen.frame import FLAG16, FrameCode
 from pfq.codegen.llvm import I1, I64
 from pfq.codegen.reading import Absent, Reading, swapped
@@ -121,6 +121,7 @@ class HeaderCode(Reading):
         l4 = self.b.add(offset, size)
         self.window.reach(self.b, l4, 0, done)
         self._put(Version(level), I64(4))
+        self._put(L3Offset(level), offset)
         self._fixed("ip4", level, base)
         self._addresses(level, base, {"src": 12, "dst": 16}, 4)
         parts = self._bytes(base, 6, 2)
@@ -140,6 +141,7 @@ class HeaderCode(Reading):
         base = self.window.reach(self.b, offset, IP6_BYTES, done)
         self._continue_if(self._is(self.b.lshr(self._bytes(base, 0, 1), I64(4)), 6), done)
         self._put(Version(level), I64(6))
+        self._put(L3Offset(level), offset)
         self._fixed("ip6", level, base)
         self._addresses(level, base, {"src": 8, "dst": 24}, 16)
         proto, l4 = self._bytes(base, 6, 1), self.b.add(offset, I64(IP6_BYTES))

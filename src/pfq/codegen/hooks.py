@@ -13,11 +13,13 @@ from pfq.codegen.llvm import I8, I16, I32, I64, PTR
 from pfq.codegen.reading import Reach
 from pfq.codegen.spec import Hook
 from pfq.codegen.wire import KernelCopy
-from pfq.lang.packet import HEADER_WINDOW
+from pfq.lang.packet import HEADER_WINDOW, TAG_BYTES
 
 XDP_DROP, XDP_PASS = 1, 2
 MAX_OFFSET = 4095
 """Offsets of headers are less: one in the window, and the longest header there is."""
+LARGEST_OFFSET = (1 << 31) - 1
+"""Of those that helpers understand; frames are shorter."""
 TC_SHOT, TC_NEXT = 2, -1
 
 
@@ -72,9 +74,10 @@ class HookCode(ABC):
     def receive_queue(self) -> ir.Value:
         return self.b.trunc(self.word(self.queue), I16)
 
-    def load_bytes(self, offset: int, to: ir.Value, size: ir.Value) -> ir.Value:
+    def load_bytes(self, offset: int | ir.Value, to: ir.Value, size: ir.Value) -> ir.Value:
         """Copies `size` bytes from `offset` of the frame, from all its buffers; nonzero on failure."""
-        return self.k.call(self.load_helper, self.ctx, I32(offset), to, self.b.trunc(size, I32))
+        at = I32(offset) if isinstance(offset, int) else self.b.trunc(offset, I32)
+        return self.k.call(self.load_helper, self.ctx, at, to, self.b.trunc(size, I32))
 
 
 class XdpCode(HookCode):
@@ -188,6 +191,20 @@ class KernelWindow:
         copy = KernelCopy(self.k, place, lambda to, size: self.code.load_bytes(0, to, size))
         copy.emit(self.code.buffered(), tag)
         return copy.reach
+
+    def beyond(self, b: ir.IRBuilder, offset: ir.Value, size: int, fail: ir.Block) -> ir.Value:
+        """By a call, which finds the bytes in whatever buffer they are."""
+        tag = self.stripped_tag(b)
+        if tag is not None:
+            offset = b.sub(offset, b.select(b.icmp_unsigned("==", tag[0], I64(0)), I64(0), I64(TAG_BYTES)))
+        near, there = (b.append_basic_block(name) for name in ("near_enough", "beyond"))
+        b.cbranch(b.icmp_unsigned("<=", offset, I64(LARGEST_OFFSET)), near, fail)
+        b.position_at_end(near)
+        place = self.k.field(self.scratch, layouts.SPARE)
+        failed = self.code.load_bytes(offset, place, I64(size))
+        b.cbranch(b.icmp_unsigned("==", failed, I64(0)), there, fail)
+        b.position_at_end(there)
+        return place
 
     def forget(self, b: ir.IRBuilder, value: ir.Value) -> ir.Value:
         self.k.store(value, self.scratch, layouts.SPARE)

@@ -69,6 +69,17 @@ NOBODY: Final = 32
 FORWARDED: Final = 40  # copies that the program wanted to be sent on other devices
 UNSENT: Final = 48  # of these, those that the kernel refused
 TO_LINUX: Final = 56  # packets that the program passed up
+COUNTER_OFFSETS: Final = {
+    "arrived": ARRIVED,
+    "filtered": FILTERED,
+    "dropped": DROPPED,
+    "selected": SELECTIONS,
+    "nobody": NOBODY,
+    "forwarded": FORWARDED,
+    "unsent": UNSENT,
+    "to_linux": TO_LINUX,
+}
+"""By the names under which users see them."""
 USER_COUNTERS: Final = 64
 GROUP_COUNTER_BYTES: Final = USER_COUNTERS + COUNTERS * 8
 

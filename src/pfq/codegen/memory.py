@@ -75,6 +75,10 @@ class DeviceMemory:
     def counters(self, k: KernelCalls, cpu: ir.Value) -> ir.Value:
         return self._row(k, layouts.COUNTERS_MAP, cpu, self.counters_stride)
 
+    def tables(self, k: KernelCalls) -> ir.Value:
+        """Pointer to the steering tables."""
+        return k.map(layouts.STEERING_MAP)
+
     def turn(self, k: KernelCalls, cpu: ir.Value, number: ir.Value) -> ir.Value:
         """The counter of turns of one steering table on this CPU."""
         return k.field(self._row(k, layouts.ROBIN_MAP, cpu, LINE), k.b.mul(number, I64(self.rows * LINE)))

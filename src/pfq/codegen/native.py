@@ -22,12 +22,12 @@ from pfq.codegen.reading import Reach, swapped
 from pfq.codegen.wire import host_copy
 from pfq.lang.action import COUNTERS, MAX_EVENTS, MAX_FORWARDS, Action, Fanout
 from pfq.lang.interp import World
-from pfq.lang.packet import HEADER_WINDOW, Tag
+from pfq.lang.packet import HEADER_WINDOW, TAG_BYTES, Tag
 from pfq.lang.prefixset import PrefixSet
 from pfq.lang.program import Program
 
 ENTRY = "decide"
-
+NOTHING: Final = I64(0)
 
 CONTEXT: Final = ("length", "tag", "tag_type", "ingress", "now")
 """What native code is told of a packet beside its bytes, u64 each.
@@ -42,12 +42,17 @@ now       time in ns
 
 @dataclass
 class HostWindow:
-    """The frame as a pointer and a length, and the rest of what is known of it."""
+    """The frame as a pointer and a length, and the rest of what is known of it.
+
+    captured  bytes of it in the header window
+    whole     bytes of it that are there, for filters that look beyond the window
+    """
 
     frame: ir.Value
     captured: ir.Value
     context: ir.Value
     data: ir.Value
+    whole: ir.Value = NOTHING
 
     def reach(self, b: ir.IRBuilder, offset: ir.Value, size: int, fail: ir.Block) -> ir.Value:
         inside = b.append_basic_block("inside")
@@ -58,6 +63,11 @@ class HostWindow:
     def wire(self, b: ir.IRBuilder) -> Reach:
         frame, captured = host_copy(b, self.frame, self.captured, self.stripped_tag(b))
         return replace(self, frame=frame, captured=captured).reach
+
+    def beyond(self, b: ir.IRBuilder, offset: ir.Value, size: int, fail: ir.Block) -> ir.Value:
+        taken_off = b.icmp_unsigned("!=", self.stripped_tag(b)[0], I64(0))
+        offset = b.sub(offset, b.select(taken_off, I64(TAG_BYTES), I64(0)))
+        return replace(self, captured=self.whole).reach(b, offset, size, fail)
 
     def forget(self, b: ir.IRBuilder, value: ir.Value) -> ir.Value:
         return value
@@ -151,6 +161,25 @@ class ActionRecord(ctypes.LittleEndianStructure):
         )
 
 
+class ProgramMemory:
+    """What a program keeps, in memory of this process that begins at `address`."""
+
+    def __init__(self, plan: DataPlan) -> None:
+        self._plan = plan
+        content = plan.content()
+        self._bytes = ctypes.create_string_buffer(len(content) + LINE)
+        self.address = -(-ctypes.addressof(self._bytes) // LINE) * LINE
+        ctypes.memmove(self.address, content, len(content))
+        self._hosts: frozenset[IPv4Address | IPv6Address] = frozenset()
+
+    def set_hosts(self, hosts: frozenset[IPv4Address | IPv6Address]) -> None:
+        """Tells the program which addresses are those of the receiving device."""
+        if self._plan.hosts is not None and hosts != self._hosts:
+            self._hosts = hosts
+            packed = self._plan.hosts.packed(PrefixSet.of(map(str, hosts)) if hosts else PrefixSet(""))
+            ctypes.memmove(self.address + self._plan.hosts.offset, packed, len(packed))
+
+
 class NativeProgram:
     """A program compiled for the host, with its memory. Keep it as long as its function is in use.
 
@@ -166,31 +195,19 @@ class NativeProgram:
         self.address = self._engine.get_function_address(ENTRY)
         signature = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_uint64, *[ctypes.c_void_p] * 5)
         self._function = signature(self.address)
-        content = self.plan.content()
-        self._data = ctypes.create_string_buffer(len(content) + LINE)
-        self._data_address = -(-ctypes.addressof(self._data) // LINE) * LINE
-        ctypes.memmove(self._data_address, content, len(content))
-        self._hosts: frozenset[IPv4Address | IPv6Address] = frozenset()
+        self._memory = ProgramMemory(self.plan)
         # Devices are known by their place in the plan, from 1 on.
         self._devices = (ctypes.c_uint32 * layouts.MAX_DEVICES)(*range(1, layouts.MAX_DEVICES + 1))
 
     def decide(self, frame: bytes, *, mark: int = 0, tag: Tag | None = None, world: World | None = None) -> Action:
         """The action for one frame; for tests and small jobs, for each call enters Python."""
         world = world or World()
-        self.set_hosts(world.hosts)
+        self._memory.set_hosts(world.hosts)
         ingress = self.plan.devices.index(world.device) + 1 if world.device in self.plan.devices else 0
         taken = (0, 0) if tag is None else (tag.tci | 1 << 16, swapped(tag.ethertype))
         context = (ctypes.c_uint64 * len(CONTEXT))(len(frame) + 4 * (tag is not None), *taken, ingress, world.now_ns)
         record = ActionRecord(mark=mark)
         counters = (ctypes.c_uint64 * COUNTERS)()
         addresses = map(ctypes.addressof, (context, record, counters))
-        self._function(frame, len(frame), *addresses, self._data_address, ctypes.addressof(self._devices))
+        self._function(frame, len(frame), *addresses, self._memory.address, ctypes.addressof(self._devices))
         return record.action({index: count for index, count in enumerate(counters) if count}, self.plan)
-
-    def set_hosts(self, hosts: frozenset[IPv4Address | IPv6Address]) -> None:
-        """Tells the program which addresses are those of the receiving device."""
-        if self.plan.hosts is not None and hosts != self._hosts:
-            self._hosts = hosts
-            addresses = PrefixSet.of(map(str, hosts)) if hosts else PrefixSet("")
-            packed = self.plan.hosts.packed(addresses)
-            ctypes.memmove(self._data_address + self.plan.hosts.offset, packed, len(packed))

@@ -33,6 +33,9 @@ class Window(Interface):
         """Brings the frame into reach as it was on the wire, with a tag that the device took off; variable
         offsets must come from `forget`."""
 
+    def beyond(self, b: ir.IRBuilder, offset: ir.Value, size: int, fail: ir.Block) -> ir.Value:
+        """As what `wire` gives, for bytes that do not all lie in the window: an offset (i64) behind the tags."""
+
     def forget(self, b: ir.IRBuilder, value: ir.Value) -> ir.Value:
         """The same value (i64), about which the verifier no longer knows anything."""
 

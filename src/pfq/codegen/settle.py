@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol as Interface
 
 from llvmlite import ir
 
 from pfq.codegen import layouts
 from pfq.codegen.kernel_calls import KernelCalls
 from pfq.codegen.llvm import I8, I32, I64
-from pfq.codegen.memory import DeviceMemory
 from pfq.lang.action import Fanout
+
+
+class SteeringMemory(Interface):
+    """Where steering tables lie, for the kernel or for the host."""
+
+    @property
+    def groups(self) -> int:
+        """Groups that decide about each packet."""
+
+    def tables(self, k: KernelCalls) -> ir.Value:
+        """Pointer to the first table."""
+
+    def turn(self, k: KernelCalls, cpu: ir.Value, number: ir.Value) -> ir.Value:
+        """Pointer to the counter of turns (u64) of one table on this CPU."""
 
 
 class Settlement:
     """Emits the code for one group.
 
-    scratch   this CPU's scratch memory, with the action in it
+    scratch   memory with the action in it, this CPU's
     counters  this group's counters on this CPU
     index     the group's place among the groups of the device
     """
 
     def __init__(
-        self, k: KernelCalls, memory: DeviceMemory, scratch: ir.Value, counters: ir.Value, cpu: ir.Value, index: int
+        self, k: KernelCalls, memory: SteeringMemory, scratch: ir.Value, counters: ir.Value, cpu: ir.Value, index: int
     ) -> None:
         self.k = k
         self.b = k.b
@@ -33,9 +47,18 @@ class Settlement:
         self.index = index
         self.result = layouts.GROUP_RESULTS + index * layouts.GROUP_RESULT_BYTES
 
-    def emit(self, dropped: ir.Block, fanouts: set[Fanout], sets: Mapping[int, int], passes_up: bool) -> None:
-        """Goes on behind both ways that a packet can take: here when it is kept, at `dropped` when it is not.
+    def emit(
+        self,
+        dropped: ir.Block,
+        filtered: ir.Block | None,
+        fanouts: set[Fanout],
+        sets: Mapping[int, int],
+        passes_up: bool,
+    ) -> None:
+        """Goes on behind all ways that a packet can take: here when it is kept, at the blocks when it is not.
 
+        dropped    by the program
+        filtered   rejected by the group's filters, when it has some
         fanouts    what the program can leave behind
         sets       mask of classes -> steering table
         passes_up  whether it can pass packets up to Linux
@@ -47,11 +70,13 @@ class Settlement:
             k.add(self.counters, layouts.SELECTIONS)
             self._select(fanouts, sets)
         b.branch(end)
-        b.position_at_end(dropped)
-        k.barrier()
-        k.add(self.counters, layouts.DROPPED)
-        self._store(I64(0))
-        b.branch(end)
+        for block, counter in ((dropped, layouts.DROPPED), (filtered, layouts.FILTERED)):
+            if block is not None:
+                b.position_at_end(block)
+                k.barrier()
+                k.add(self.counters, counter)
+                self._store(I64(0))
+                b.branch(end)
         b.position_at_end(end)
         if passes_up:
             self._pass_up()
@@ -67,7 +92,7 @@ class Settlement:
     def _select(self, fanouts: set[Fanout], sets: Mapping[int, int]) -> None:
         kind = self.k.load(self.scratch, layouts.FANOUT, I32)
         number = self._table_number(sets)
-        table = self.k.field(self.k.map(layouts.STEERING_MAP), self.b.mul(number, I64(layouts.STEERING_BYTES)))
+        table = self.k.field(self.memory.tables(self.k), self.b.mul(number, I64(layouts.STEERING_BYTES)))
         chosen = self.b.append_basic_block("chosen")
         arrivals = []
         cases = sorted(fanouts)

@@ -6,7 +6,7 @@ import atexit
 import logging
 import platform
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
@@ -34,6 +34,8 @@ from pfq.kernel.netlink import Netlink
 from pfq.kernel.privilege import require_privilege
 from pfq.kernel.watch import Change, Event, Watch
 from pfq.lang import to_program
+from pfq.lang.berkeley import BerkeleyFilter
+from pfq.lang.group import vlan_filter
 from pfq.lang.prefixset import PrefixSet
 from pfq.ring.reader import Reader
 from pfq.source import did_you_mean
@@ -71,6 +73,8 @@ class Capture:
         device_name: str,
         program: Any = None,
         *,
+        filter: str | Sequence[Sequence[int]] | BerkeleyFilter | None = None,
+        vlans: Iterable[int] | None = None,
         endpoints: int = 1,
         snaplen: int | None = None,
         slots: int | None = None,
@@ -84,6 +88,10 @@ class Capture:
 
         device_name  a device of the current network namespace
         program      text, a Python expression of `pfq.lang`, or a typed program; None copies to all
+        filter       what the program gets to see, as for tcpdump: an expression, the output of `tcpdump -ddd`,
+                     or instructions of classic BPF as (code, jt, jf, k); it sees the whole frame. None: everything
+        vlans        ids of the outer VLAN tag that the program gets to see: 0 for packets without one, 1 to 4094,
+                     -1 for all ids but 0. None: everything; an empty list: nothing
         endpoints    how many, 1 to 64
         snaplen      bytes of a frame to keep, at most 65,535; None: as many as the device's MTU needs
         slots        packets that each of an end-point's rings (one for each CPU) holds, rounded up to
@@ -98,7 +106,12 @@ class Capture:
         `pfq.errors`; then nothing is left attached.
         """
         found = _checked(endpoints, binding, direction, device_name)
-        wanted = to_program(program if program is not None else "unit")
+        wanted = Group(
+            GROUP,
+            to_program(program if program is not None else "unit"),
+            None if filter is None else BerkeleyFilter.of(filter),
+            vlan_filter(vlans),
+        )
         shape = ring_shape(found, snaplen, slots)
         self.device = found
         self.snaplen = shape.snaplen
@@ -125,7 +138,7 @@ class Capture:
 
     def _start(
         self,
-        program: Any,
+        group: Group,
         shape: RingShape,
         clock: Clock,
         binding: Binding,
@@ -137,7 +150,7 @@ class Capture:
         incoming = [] if direction == "out" else [incoming_ways(self.device, hook, binding)]
         spec = DeviceSpec(
             hook=(incoming + outgoing)[0][0].hook,
-            groups=(Group(GROUP, program),),
+            groups=(group,),
             cpus=possible_cpus(),
             rings=shape,
             clock=clock,

@@ -204,21 +204,8 @@ class DataPath:
             at = row * self.memory.counters_stride + index * layouts.GROUP_COUNTER_BYTES
             for place, value in enumerate(struct.unpack_from(f"<{words}Q", self._counters, at)):
                 totals[place] += value
-
-        def counter(offset: int) -> int:
-            return totals[offset // 8]
-
-        return GroupStatistics(
-            arrived=counter(layouts.ARRIVED),
-            filtered=counter(layouts.FILTERED),
-            dropped=counter(layouts.DROPPED),
-            selected=counter(layouts.SELECTIONS),
-            nobody=counter(layouts.NOBODY),
-            counters=tuple(totals[layouts.USER_COUNTERS // 8 :]),
-            forwarded=counter(layouts.FORWARDED),
-            unsent=counter(layouts.UNSENT),
-            to_linux=counter(layouts.TO_LINUX),
-        )
+        known = {name: totals[offset // 8] for name, offset in layouts.COUNTER_OFFSETS.items()}
+        return GroupStatistics(counters=tuple(totals[layouts.USER_COUNTERS // 8 :]), **known)
 
     def detach(self) -> None:
         """Takes the programs off the device; afterwards the counters are final. Again is harmless."""

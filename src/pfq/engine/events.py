@@ -86,13 +86,13 @@ class EventReader:
             data = (data[:MACS_BYTES] + put_back + data[MACS_BYTES:])[: layouts.EVENT_SNAPLEN]
         what = self._sites[site]
         return ProgramEvent(
-            what.kind, what.text, time + clock_offset, length, data, ingress, _action(record[layouts.EVENT_ACTION :])
+            what.kind, what.text, time + clock_offset, length, data, ingress, action_of(record[layouts.EVENT_ACTION :])
         )
 
     def close(self) -> None:
         self._ring.close()
 
 
-def _action(record: bytes) -> Action:
+def action_of(record: bytes) -> Action:
     classes, fanout, hashed, hash2, mark, state, kernel = _ACTION.unpack_from(record)
     return Action(Fanout(fanout), classes, hashed, hash2, bool(kernel), mark, state)

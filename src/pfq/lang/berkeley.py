@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from pfq.errors import LiteralError, TooBigError
+from pfq.errors import LiteralError, TooBigError, UsageError
 from pfq.lang.bytecode import CELLS, OPERATIONS, Instruction, check
 
 MAX_EXPRESSION: Final = 2000
@@ -57,6 +57,25 @@ class BerkeleyFilter:
         instructions = _of_numbers(text) if _NUMBERS.fullmatch(text) else _of_expression(text)
         check(instructions)
         return cls(text, tuple(instructions))
+
+    @classmethod
+    def of(cls, wanted: object) -> BerkeleyFilter:
+        """A filter as users give it to a group: a text as for `parse`, or the instructions as (code, jt, jf, k) each,
+        as in C's struct sock_fprog.
+
+        Raises UsageError for anything else, and what `parse` raises.
+        """
+        match wanted:
+            case BerkeleyFilter():
+                return wanted
+            case str():
+                return cls.parse(wanted)
+            case [*rows]:
+                instructions = [_instruction(at, row) for at, row in enumerate(rows)]
+                check(instructions)
+                return cls(_as_numbers(instructions), tuple(instructions))
+            case _:
+                raise UsageError(f"a filter is an expression or a list of instructions, not {wanted!r}", hint=_WRITTEN)
 
     def accepts(self, frame: bytes, length: int) -> bool:
         """Whether the filter accepts a frame.
@@ -149,3 +168,20 @@ def _of_numbers(text: str) -> list[Instruction]:
             raise LiteralError(f"instruction {at} of the filter has a number that is too large")
         found.append(Instruction(*map(int, words)))
     return found
+
+
+_WRITTEN: Final = 'for example filter="tcp port 80", or [(code, jt, jf, k), ...] as of struct sock_filter'
+
+
+def _instruction(at: int, row: object) -> Instruction:
+    """One instruction of a list, with its place there."""
+    if not isinstance(row, Sequence) or isinstance(row, str | bytes) or len(row) != len(_LARGEST):
+        raise UsageError(f"instruction {at} of the filter is not four numbers: {row!r}", hint=_WRITTEN)
+    if not all(isinstance(number, int) and 0 <= number <= most for number, most in zip(row, _LARGEST, strict=True)):
+        raise UsageError(f"instruction {at} of the filter has a number out of its range: {row!r}", hint=_WRITTEN)
+    return Instruction(*map(int, row))
+
+
+def _as_numbers(instructions: Sequence[Instruction]) -> str:
+    """As `tcpdump -ddd` prints them, in one line."""
+    return ",".join([str(len(instructions)), *(" ".join(map(str, each)) for each in instructions)])

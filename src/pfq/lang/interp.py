@@ -91,13 +91,22 @@ class Interpreter:
         self._main = _apart(program.main)
         self._memory: dict[Hashable, Any] = {}
 
-    def decide(self, frame: bytes, *, mark: int = 0, tag: Tag | None = None, world: World | None = None) -> Action:
+    def decide(
+        self,
+        frame: bytes,
+        *,
+        mark: int = 0,
+        tag: Tag | None = None,
+        length: int | None = None,
+        world: World | None = None,
+    ) -> Action:
         """The action for one frame.
 
-        mark   what earlier groups left
-        tag    the VLAN tag that the device took off the frame
+        mark    what earlier groups left
+        tag     the VLAN tag that the device took off the frame
+        length  bytes on the wire, with the tag, when more than are in `frame`
         """
-        machine = Machine(Packet(frame, tag), mark, world or World(), self._memory)
+        machine = Machine(Packet(frame, tag, length), mark, world or World(), self._memory)
         machine.run(self._main)
         return machine.action
 

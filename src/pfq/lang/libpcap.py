@@ -62,7 +62,7 @@ def _library() -> ctypes.CDLL:
     name = find_library("pcap")
     if name is None:
         raise MachineError(
-            "libpcap is missing, which compiles the expressions of `bpf`",
+            "libpcap is missing, which compiles filter expressions",
             hint="install it, on Debian: sudo apt-get install libpcap0.8",
         )
     library, program = ctypes.CDLL(name), ctypes.POINTER(_Program)

@@ -125,10 +125,12 @@ class Packet:
 
     frame   the bytes, from the destination MAC address on
     tag     the outer VLAN tag when the device has taken it off
+    sent    bytes on the wire, with the tag, when more than are there
     """
 
     frame: bytes
     tag: Tag | None = None
+    sent: int | None = None
 
     @cached_property
     def window(self) -> bytes:
@@ -137,6 +139,8 @@ class Packet:
     @property
     def length(self) -> int:
         """Bytes on the wire, with the tag."""
+        if self.sent is not None:
+            return self.sent
         return len(self.frame) + (TAG_BYTES if self.tag is not None else 0)
 
     @cached_property
@@ -166,14 +170,18 @@ class Packet:
 
     @cached_property
     def wire_window(self) -> bytes:
-        """The window of the frame as it was on the wire; empty when the tag has no place because the MACs are cut."""
-        window = self.window
+        """The window of the frame as it was on the wire."""
+        return self.wire_frame[:HEADER_WINDOW]
+
+    @cached_property
+    def wire_frame(self) -> bytes:
+        """The frame as it was on the wire; empty when the tag has no place because the MACs are cut."""
         if self.tag is None:
-            return window
-        if len(window) < MACS_BYTES:
+            return self.frame
+        if len(self.frame) < MACS_BYTES:
             return b""
         put_back = struct.pack(">HH", self.tag.ethertype, self.tag.tci)
-        return (window[:MACS_BYTES] + put_back + window[MACS_BYTES:])[:HEADER_WINDOW]
+        return self.frame[:MACS_BYTES] + put_back + self.frame[MACS_BYTES:]
 
     @cached_property
     def levels(self) -> list[Headers]:

@@ -15,7 +15,7 @@ from support.handmade import FRAMES, accepted, passed
 from support.shapes import shapes
 from support.tcpdump import missing
 
-from pfq.errors import LiteralError, MachineError, ProgramError, TooBigError, TypeMismatchError
+from pfq.errors import LiteralError, MachineError, ProgramError, TooBigError, TypeMismatchError, UsageError
 from pfq.lang import BerkeleyFilter, bpf, compile_text, from_json, keep, libpcap, to_json
 from pfq.lang.bytecode import OPERATIONS
 from pfq.lang.packet import Packet, Tag
@@ -37,6 +37,48 @@ def filter_of(program: Program) -> BerkeleyFilter:
 
 
 # reading
+
+
+def test_a_filter_from_a_list_of_instructions_is_that_of_its_text() -> None:
+    parsed = BerkeleyFilter.parse("tcp port 80")
+    for rows in (
+        parsed.instructions,
+        [list(each) for each in parsed.instructions],
+        tuple(map(tuple, parsed.instructions)),
+    ):
+        found = BerkeleyFilter.of(rows)
+        assert found.instructions == parsed.instructions
+        assert BerkeleyFilter.parse(found.name) == found
+    assert BerkeleyFilter.of("tcp port 80") == BerkeleyFilter.of(parsed) == parsed
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (80, "an expression or a list of instructions, not 80"),
+        (None, "an expression or a list of instructions"),
+        (b"tcp", "an expression or a list of instructions"),
+        ([80], "instruction 0 of the filter is not four numbers: 80"),
+        ([ACCEPT, (6, 0, 0)], "instruction 1 of the filter is not four numbers"),
+        (["6001"], "instruction 0 of the filter is not four numbers"),
+        ([(6, 0, 0, -1)], "out of its range"),
+        ([(6, 256, 0, 1)], "out of its range"),
+        ([(6, 0, 0, 1 << 32)], "out of its range"),
+        ([(6.0, 0, 0, 1)], "out of its range"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_filter(given: object, why: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        BerkeleyFilter.of(given)
+    assert why in caught.value.message
+    assert "tcp port 80" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("given", [[], [(0xFF, 0, 0, 0), ACCEPT], [(5, 0, 0, 9)]], ids=repr)
+def test_lists_of_instructions_are_checked(given: list[Code]) -> None:
+    with pytest.raises(LiteralError):
+        BerkeleyFilter.of(given)
 
 
 @pytest.mark.parametrize("text", EXPRESSIONS)
