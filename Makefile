@@ -19,7 +19,7 @@ test: .venv/dev .venv/installed bpffs
 	@$(BIN)/pytest -m "not vm and not fuzz" $(PYTEST_ARGS)
 
 test-long: .venv/dev .venv/installed bpffs
-	@$(BIN)/pytest -m "not fuzz" $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "not fuzz" --fetch $(PYTEST_ARGS)
 
 fuzz: .venv/dev .venv/installed bpffs
 	@$(BIN)/pytest -m fuzz -s $(PYTEST_ARGS)
@@ -31,10 +31,11 @@ lint: .venv/dev .venv/installed
 	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/python .ci/sizes.py
 
-bench: .venv/installed
+bench: .venv/bench .venv/installed
 	@$(BIN)/python bench/capture.py
 	@$(BIN)/python bench/programs.py
 	@$(BIN)/python bench/compile.py
+	@$(BIN)/python bench/files.py
 
 docs: .venv/docs .venv/installed
 	@$(BIN)/sphinx-build -q -W --keep-going docs docs/_build
@@ -51,7 +52,8 @@ clean:
 	@$(PIP) .
 	@touch $@
 
-.venv/dev .venv/docs: .venv/pyvenv.cfg pyproject.toml
+.venv/dev .venv/docs .venv/bench: .venv/pyvenv.cfg pyproject.toml
+	@[ $(@F) != dev ] || .ci/prepare $(PYTHON) tests
 	@echo "installing pfq and what '$(@F)' needs into .venv" >&2
 	@$(PIP) ".[$(@F)]"
 	@touch $@ .venv/installed

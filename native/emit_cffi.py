@@ -29,7 +29,7 @@ def emit(output: Path, headers: Iterable[Path]) -> None:
     includes = []
     for header in headers:
         ffi.cdef(declarations(header))
-        includes.append(f"#include <pfq/{header.name}>")
+        includes.append(f'#include "{header}"')
     ffi.set_source("pfq._libpfq", "\n".join(includes), py_limited_api=True)
     ffi.emit_c_code(str(output))
 

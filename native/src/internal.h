@@ -2,7 +2,7 @@
 #ifndef PFQ_INTERNAL_H
 #define PFQ_INTERNAL_H
 
-#include <pfq/pfq.h>
+#include <pfq/record.h>
 #include <stdbool.h>
 
 struct ring {
@@ -40,6 +40,19 @@ static inline void pfq_relax(void)
 #elif defined(__aarch64__)
     __asm__ volatile("yield");
 #endif
+}
+
+/* The packet of a slot that has room for `longest` bytes; what the producer says of the length is not believed. */
+static inline struct pfq_record pfq_slot_record(const struct pfq_slot *slot, uint32_t longest)
+{
+    return (struct pfq_record){
+        .ts_ns = slot->ts_ns,
+        .data = (uintptr_t)pfq_slot_data(slot),
+        .len = slot->len,
+        .caplen = slot->caplen < longest ? slot->caplen : longest,
+        .interface = slot->ifindex,
+        .link_type = 1, /* Ethernet */
+    };
 }
 
 #endif

@@ -116,13 +116,6 @@ int pfq_endpoint_wait(struct pfq_endpoint *ep, int64_t timeout_ns);
 
 void pfq_endpoint_stats(const struct pfq_endpoint *ep, struct pfq_stats *out);
 
-/*
- * Formats packets of a batch, from number `*done` on, as pcapng Enhanced Packet Blocks with times in
- * nanoseconds (the interface's if_tsresol must be 9). Stops when the next block does not fit in `cap`
- * bytes; `*done` then counts the packets formatted. Returns the bytes written.
- */
-size_t pfq_pcapng_packets(const struct pfq_batch *batch, void *buf, size_t cap, uint32_t interface, uint32_t *done);
-
 /* What the last failed call of this thread had to say; valid until its next failing call. */
 const char *pfq_error_last(void);
 

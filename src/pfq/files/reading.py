@@ -1,15 +1,12 @@
-"""Opening capture files of either format."""
+"""The packets of a capture file one by one: for tests and small files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from os import PathLike, fspath
+from os import PathLike
 
-from pfq.errors import FileAccessError
+from pfq.files.capfile import CaptureFile
 from pfq.files.frame import Frame
-from pfq.files.pcap import MAGICS, read_pcap
-from pfq.files.pcapng import SECTION_HEADER, read_pcapng
-from pfq.files.stream import Stream
 
 
 def read_frames(path: str | PathLike[str]) -> Iterator[Frame]:
@@ -18,19 +15,8 @@ def read_frames(path: str | PathLike[str]) -> Iterator[Frame]:
     Raises, at the first frame, FileAccessError when the file cannot be opened; FileFormatError, with
     the offset, at the place that is damaged: the frames before it have been given by then.
     """
-    name = fspath(path)
-    try:
-        file = open(name, "rb")  # noqa: SIM115 - closed below; only opening it may fail with OSError here
-    except OSError as error:
-        raise FileAccessError(f"cannot open {name}: {error.strerror}", hint="check the name and its rights") from error
-    with file:
-        stream = Stream(file, name)
-        magic = stream.exactly(4, "its first word")
-        if magic in MAGICS:
-            yield from read_pcap(stream, magic)
-        elif magic == SECTION_HEADER:
-            yield from read_pcapng(stream)
-        else:
-            raise stream.damage(
-                f"neither pcap nor pcapng (it begins with {magic.hex()})", hint="is it compressed, or a text file?"
-            )
+    with CaptureFile(path) as file:
+        for records in file.runs():
+            rows = records.array[["ts_ns", "len", "link_type", "interface"]].tolist()
+            for i, (ts_ns, length, link_type, interface) in enumerate(rows):
+                yield Frame(ts_ns, length, records.bytes(i), link_type, interface)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import builtins
 from types import TracebackType
-from typing import Any, Self, overload
+from typing import Any, ClassVar, Self, overload
 
+import numpy as np
+
+from pfq._libpfq import ffi, lib
+from pfq.columns.packets import PacketColumns
+from pfq.columns.records import RECORD_DTYPE, Records
 from pfq.errors import ViewExpiredError
 from pfq.layout import SLOT
 from pfq.ring.lease import Lease
@@ -36,12 +41,13 @@ class Column:
         return view
 
 
-class Batch:
+class Batch(PacketColumns):
     """Packets of one ring, in the order of arrival, valid until the batch is released.
 
     Each column is a one-dimensional read-only array with an element for each packet, on the ring's
     own memory; `data` has a row for each packet. Reading the next batch releases this one.
     `with batch:` and `release()` do so earlier, which gives the slots back to the producer.
+    Columns of decoded headers and tables are copies and stay.
     """
 
     ts_ns = Column(_DOCS["ts_ns"])
@@ -54,6 +60,11 @@ class Batch:
     vlan_tci = Column(_DOCS["vlan_tci"])
     group = Column(_DOCS["group"])
     data = Column("bytes of the frames, one row each; what lies beyond `caplen` in a row means nothing")
+
+    TABLE: ClassVar[tuple[str, ...]] = (
+        *("ts", "len", "caplen", "ifindex", "mark", "state"),
+        *PacketColumns.HEADER_COLUMNS,
+    )
 
     def __init__(self, memory: RingMemory, lease: Lease) -> None:
         self._memory = memory
@@ -112,6 +123,18 @@ class Batch:
     def _check(self) -> None:
         if self._lease.expired:
             raise ViewExpiredError("this batch was released", hint="copy what you keep before reading on")
+
+    def _packets(self) -> Records:
+        """The packets where they lie in the ring; not to be used after the release."""
+        array = np.empty(len(self), RECORD_DTYPE)
+        lib.pfq_batch_records(self.as_struct(), ffi.cast("struct pfq_record *", array.ctypes.data))
+        return Records(array, self._memory)
+
+    def _kept_packets(self) -> Records:
+        return self._packets().copy()
+
+    def _kept_column(self, name: str) -> Array:
+        return np.array(getattr(self, name))
 
     def _column(self, name: str) -> View:
         self._check()

@@ -18,9 +18,10 @@ pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compile
 
 
 @pytest.mark.slow
-def test_library_under_sanitizers(tmp_path: Path) -> None:
-    program = tmp_path / "endpoint_test"
-    sources = [HERE / "endpoint_test.c", *sorted((NATIVE / "src").glob("*.c"))]
+@pytest.mark.parametrize("name", ["arrow_test", "endpoint_test", "flow_test", "write_test"])
+def test_library_under_sanitizers(tmp_path: Path, name: str) -> None:
+    program = tmp_path / name
+    sources = [HERE / f"{name}.c", *sorted((NATIVE / "src").glob("*.c"))]
     command = ["cc", *STRICT, "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     built = subprocess.run(
         [*command, f"-I{NATIVE}/include", *map(str, sources), "-o", str(program)], capture_output=True, text=True

@@ -19,6 +19,7 @@ STRUCTS = {
     "struct pfq_producer": (layout.PRODUCER, layout.PRODUCER_BYTES),
     "struct pfq_consumer": (layout.CONSUMER, layout.CONSUMER_BYTES),
     "struct pfq_record": (layout.RECORD, layout.RECORD_BYTES),
+    "struct pfq_headers": (layout.HEADERS, layout.HEADERS_BYTES),
 }
 
 
@@ -28,7 +29,8 @@ def test_structs_are_those_of_the_layout(struct: str) -> None:
     assert ffi.sizeof(struct) == size
     found = {name: field for name, field in ffi.typeof(struct).fields if not name.startswith("reserved")}
     assert {name: (field.offset, field.type.cname) for name, field in found.items()} == {
-        member.name: (member.offset, f"uint{member.bits}_t") for member in members
+        member.name: (member.offset, f"uint{member.bits}_t" if member.bits <= 64 else f"uint8_t[{member.bits // 8}]")
+        for member in members
     }
 
 

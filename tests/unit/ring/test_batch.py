@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.frames import ethernet, ip4, tcp
 from support.rings import FakeRings, frame_of, header_of
 
-from pfq import layout
+from pfq import addresses, layout
 from pfq.errors import ViewExpiredError
 from pfq.ring import Batch, Reader, View
 
@@ -148,3 +149,57 @@ def test_repr_tells_where_the_packets_are_from(batch: Batch) -> None:
 
 def test_views_are_made_by_the_batch(batch: Batch) -> None:
     assert type(batch.len) is View
+
+
+PACKETS = [ethernet(ip4(tcp(1024 + i, 80), 6), 0x0800, [(0x8100, 7)] if i == 2 else None) for i in range(3)]
+
+
+@pytest.fixture
+def decoded(rings: FakeRings, reader: Reader) -> Batch:
+    """Three packets of TCP, the last one tagged."""
+    rings.publish(*PACKETS, ts_ns=10**18)
+    read = reader.read()
+    assert read is not None
+    return read
+
+
+def test_decoded_columns(decoded: Batch) -> None:
+    assert decoded.src_port.tolist() == [1024, 1025, 1026]
+    assert addresses(decoded.dst) == ["10.0.0.2"] * 3
+    assert decoded.vlan.tolist() == [0, 0, 7]
+    assert decoded.headers["ip_version"].tolist() == [4, 4, 4]
+
+
+def test_decoded_columns_stay(rings: FakeRings, reader: Reader, decoded: Batch) -> None:
+    """They are copies: they hold no slots."""
+    ports = decoded.src_port
+    decoded.release()
+    assert ports.tolist() == [1024, 1025, 1026]
+    assert reader.statistics().held == 0
+    for late in ("dst_port", "headers"):
+        with pytest.raises(ViewExpiredError):
+            getattr(decoded, late)
+    with pytest.raises(ViewExpiredError):
+        decoded.to_arrow()
+
+
+def test_tables_stay(rings: FakeRings, reader: Reader, decoded: Batch) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="PyArrow is not installed")
+    table = decoded.to_arrow([*Batch.TABLE, "data", "group"])
+    group = decoded.group.tolist()
+    decoded.release()
+    assert reader.statistics().held == 0
+    rings.publish(*(bytes(60) for _ in range(8)))
+    found = pyarrow.table(table)
+    assert found["data"].to_pylist() == PACKETS
+    assert found["src_port"].to_pylist() == [1024, 1025, 1026]
+    assert found["group"].to_pylist() == group
+    assert found["ts"][0].as_py().year == 2001
+    assert found.schema.names == [*Batch.TABLE, "data", "group"]
+
+
+def test_a_packet_of_scapy(decoded: Batch) -> None:
+    pytest.importorskip("scapy", reason="scapy is not installed")
+    packet = decoded.scapy(2)
+    decoded.release()
+    assert (packet["Dot1Q"].vlan, packet["TCP"].sport) == (7, 1026)
