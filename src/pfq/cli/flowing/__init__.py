@@ -1,0 +1,1 @@
+"""What `pfq flows` does once its command line is understood."""
