@@ -17,17 +17,43 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pfq.columns.addresses import addresses as addresses
     from pfq.engine.capture import Capture as Capture
     from pfq.engine.capture import Capture as capture  # noqa: N813  (the constructor is the function)
     from pfq.errors import PfqError as PfqError
+    from pfq.files.batch import FileReader as FileReader
+    from pfq.files.batch import FileReader as read  # noqa: N813
+    from pfq.files.run import Run as Run
+    from pfq.files.run import Run as run  # noqa: N813  (the constructor is the function)
+    from pfq.files.sql import sql as sql
+    from pfq.flow.reading import flows as flows
 
 _HOMES = {
+    "FileReader": ("pfq.files.batch", "FileReader"),
+    "addresses": ("pfq.columns.addresses", "addresses"),
+    "read": ("pfq.files.batch", "FileReader"),
+    "sql": ("pfq.files.sql", "sql"),
     "capture": ("pfq.engine.capture", "Capture"),
     "Capture": ("pfq.engine.capture", "Capture"),
     "PfqError": ("pfq.errors", "PfqError"),
+    "Run": ("pfq.files.run", "Run"),
+    "flows": ("pfq.flow.reading", "flows"),
+    "run": ("pfq.files.run", "Run"),
 }
 
-__all__ = ["Capture", "PfqError", "__version__", "capture"]
+__all__ = [
+    "Capture",
+    "FileReader",
+    "PfqError",
+    "Run",
+    "__version__",
+    "addresses",
+    "capture",
+    "flows",
+    "read",
+    "run",
+    "sql",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,8 @@ from pfq.source import did_you_mean
 
 COMMANDS = {
     "capture": ("pfq.cli.capture:command", "Print or save the packets that a program selects on a device."),
+    "run": ("pfq.cli.run:command", "Print, count or write the packets of capture files that a program selects."),
+    "flows": ("pfq.cli.flows:command", "Print or save the flows of capture files or of a device."),
     "check": ("pfq.cli.check:command", "Check a program and report all its errors."),
     "compile": ("pfq.cli.compile:command", "Show what a program is compiled to."),
     "explain": ("pfq.cli.explain:command", "Explain a program, a primitive or an error."),
@@ -84,8 +86,8 @@ class Commands(Reporting, click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
     def wants_json(self, arguments: Sequence[str]) -> bool:
-        """As the output is; for `capture`, as for tcpdump, -j is something else."""
-        return "--json" in arguments or ("-j" in arguments and arguments[0] != "capture")
+        """As the output is; for `capture` and `run`, as for tcpdump, -j is something else."""
+        return "--json" in arguments or ("-j" in arguments and arguments[0] not in ("capture", "run"))
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

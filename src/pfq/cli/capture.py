@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pfq.cli.filters import read_filter
+from pfq.cli.printing.options import printing_options
+from pfq.cli.rotating import check_rotation, rotation_options
+from pfq.cli.vlans import vlan_option
 from pfq.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +38,10 @@ class Settings:
     buffer_kib: int | None
     output: str | None
     packet_buffered: bool
+    pcap: bool
+    file_size: int | None
+    file_seconds: int | None
+    file_count: int | None
     line_buffered: bool
     as_json: bool
     numeric: int
@@ -51,16 +58,12 @@ class Settings:
     clock: ClockName
     inline: bool
     hook: HookChoice
+    vlans: frozenset[int] | None
     expression: tuple[str, ...]
 
     def program_text(self) -> str:
         """The program as it was given, for the JSON records."""
         return self.program or self.file or "unit"
-
-
-def counter(flags: str, name: str, help: str) -> Callable[[Any], Any]:
-    """An option without a value that may be given several times."""
-    return click.option(flags, name, count=True, help=help)
 
 
 def finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
@@ -85,21 +88,10 @@ def finite(context: click.Context, parameter: click.Parameter, value: float | No
               help="Keep so many bytes of a frame, at most 65535; 0: as many as the MTU needs.")
 @click.option("-B", "--buffer-size", "buffer_kib", type=click.IntRange(1), metavar="KIB",
               help="Memory of a ring; there is one for each end-point and CPU.")
-@click.option("-w", "output", metavar="FILE", help="Write a pcapng file; `-` is standard output.")
+@click.option("-w", "output", metavar="FILE", help="Write a capture file; `-` is standard output.")
 @click.option("-U", "--packet-buffered", is_flag=True, help="With -w: write packets as they come (always so here).")
-@click.option("-l", "line_buffered", is_flag=True, help="Flush standard output after every line.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each packet, and one with the counts.")
-@counter("-n", "numeric", "Show numbers, not names (always so here).")
-@click.option("-e", "link", is_flag=True, help="Show the link-level header.")
-@counter("-q", "quiet", "Show less of TCP and UDP.")
-@click.option("-S", "--absolute-tcp-sequence-numbers", "absolute", is_flag=True,
-              help="Show TCP sequence numbers as they are, not relative to the first.")
-@counter("-t", "stamp", "No time; -tt seconds since 1970, -ttt since the line before, -tttt with date, "
-         "-ttttt since the first line.")
-@counter("-v", "verbose", "Show more of the headers, and check checksums; -vv, -vvv still more.")
-@counter("-x", "hexadecimal", "Show the bytes in hexadecimal; -xx with the link-level header.")
-@counter("-X", "hexadecimal_ascii", "The same with ASCII beside; -XX with the link-level header.")
-@counter("-A", "ascii", "Show the bytes as ASCII; -AA with the link-level header.")
+@rotation_options
+@printing_options
 @click.option("-p", "--no-promiscuous-mode", "modest", is_flag=True, help="Only frames for this machine.")
 @click.option("-Q", "--direction", "direction", type=click.Choice(("in", "out", "inout")), default="in",
               show_default=True, help="Incoming packets, outgoing, or both.")
@@ -108,16 +100,18 @@ def finite(context: click.Context, parameter: click.Parameter, value: float | No
 @click.option("--inline", is_flag=True, help="Linux gets only the packets that the program passes up.")
 @click.option("--hook", type=click.Choice(("auto", "xdp", "xdp-generic", "tcx", "clsact")), default="auto",
               show_default=True, help="Where in the kernel to attach.")
+@vlan_option
 @click.argument("expression", nargs=-1)
 def command(**options: Any) -> None:
     """Print or save the packets that a program selects on a device.
 
     Options have the letters and meanings of tcpdump where it has them; -P, -E and the long ones are
-    our own. Without a program every packet is captured. Ctrl-C ends and prints the counts, SIGUSR1
+    our own. EXPRESSION is a filter as tcpdump takes it, for the packets that the program shall see.
+    Without a program every packet is captured. Ctrl-C ends and prints the counts, SIGUSR1
     prints them in between, SIGUSR2 reads the files of sets of prefixes again.
 
     \b
-    pfq capture -i eth0 -c 10
+    pfq capture -i eth0 -c 10 tcp port 443
     pfq capture -i eth0 -P 'ip >-> tcp >-> port 443' -w https.pcapng
     pfq capture -i eth0 -P 'ip >-> steer_flow' -E 4 -nn
     """
@@ -126,6 +120,7 @@ def command(**options: Any) -> None:
         list_devices(settings.as_json)
         return
     program = checked(settings)
+    filter = read_filter(settings.expression)
     assert settings.device is not None
     import pfq
     from pfq.cli.live import follow  # before packets arrive, because importing takes time
@@ -133,6 +128,8 @@ def command(**options: Any) -> None:
     with pfq.capture(
         settings.device,
         program,
+        filter=filter,
+        vlans=settings.vlans,
         endpoints=settings.endpoints,
         snaplen=min(settings.snaplen, LONGEST_SNAPLEN) or None,
         slots=slots(settings),
@@ -150,14 +147,9 @@ def command(**options: Any) -> None:
 
 def checked(settings: Settings) -> Program | None:
     """The program, compiled, when the command line makes sense."""
-    if settings.expression:
-        raise UsageError(
-            f"a Berkeley filter expression (`{' '.join(settings.expression)}`) cannot be used yet: "
-            "it comes with the reading of capture files",
-            hint="say it in the program, for example -P 'tcp >-> port 443'",
-        )
     if settings.device is None:
         raise UsageError("which device?", hint="give it with -i; `pfq capture -D` lists the devices")
+    check_rotation(settings)
     if settings.program is None and settings.file is None:
         return None
     from pfq.cli.program import read_program

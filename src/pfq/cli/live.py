@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from pfq.cli.decode import Decoder, Style
 from pfq.cli.printing.closing import closing_lines, closing_record
-from pfq.cli.printing.dumps import dumps
 from pfq.cli.printing.events import EventLines, EventRecords, Tell
+from pfq.cli.printing.options import look
 from pfq.cli.printing.sinks import FileSink, LineSink, RecordSink, Sink
 from pfq.cli.printing.stamps import stamps
+from pfq.cli.rotating import files_reached, rotation_of
 from pfq.cli.session import Limits, Session, orders_by_signal
-from pfq.ring.writer import PcapngWriter
+from pfq.files.writing import live_interface, open_writer
 
 if TYPE_CHECKING:
     from pfq.cli.capture import Settings
@@ -37,6 +38,8 @@ def follow(capture: Capture, settings: Settings) -> None:
     try:
         with orders_by_signal() as orders:
             session.run(orders)
+            if sink.full:
+                print(files_reached(settings), file=sys.stderr)
     finally:
         capture.stop()
         with ExitStack() as last:
@@ -47,15 +50,10 @@ def follow(capture: Capture, settings: Settings) -> None:
 
 def make_sink(capture: Capture, settings: Settings) -> Sink:
     if settings.output is not None:
-        return FileSink(PcapngWriter(settings.output, capture.device.name, capture.snaplen))
-    dump = dumps(settings.hexadecimal, settings.hexadecimal_ascii, settings.ascii)
-    style = Style(
-        link=settings.link,
-        quiet=bool(settings.quiet),
-        verbose=settings.verbose,
-        absolute=settings.absolute,
-        dump=not settings.quiet and dump is None,
-    )
+        interfaces = [live_interface(capture.device.name, capture.snaplen)]
+        rotation, counts = rotation_of(settings), capture.statistics
+        return FileSink(open_writer(settings.output, interfaces, pcap=settings.pcap, rotation=rotation, losses=counts))
+    style, dump = look(settings)
     if settings.as_json:
         return RecordSink(Decoder(style), settings.line_buffered)
     stamp = stamps(1 if settings.clock == "none" else settings.stamp)

@@ -116,7 +116,9 @@ class Session:
         print("read again: " + (", ".join(changed) or "no set has changed"), file=sys.stderr)
 
     def _budget(self) -> int:
-        """Packets that may be read in one round."""
+        """Packets that may be read in one round; none when the sink takes no more."""
+        if self._sink.full:
+            return 0
         count = self._limits.count
         return self._sink.at_a_time if count is None else min(count - self._sink.packets, self._sink.at_a_time)
 

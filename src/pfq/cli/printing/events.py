@@ -5,29 +5,35 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from pfq.lang.action import EventKind
 
 if TYPE_CHECKING:
     from pfq.cli.decode import Decoder
     from pfq.cli.printing.stamps import Stamp
-    from pfq.engine.capture import Capture
     from pfq.engine.events import ProgramEvent
+
+
+class Told(Protocol):
+    """Where events come from: a capture, or files."""
+
+    def events(self) -> list[ProgramEvent]:
+        """Those that came since the last call."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventLines:
-    """Prints the events of a capture as lines."""
+    """Prints events as lines."""
 
-    capture: Capture
+    told: Told
     decoder: Decoder
     stamp: Stamp
     talk: TextIO
 
     def __call__(self) -> None:
         """Those that came since the last call."""
-        for event in self.capture.events():
+        for event in self.told.events():
             said = str(event)
             if event.kind in (EventKind.PACKET, EventKind.TRACE):
                 said = f"{self.decoder.decode(event.data, event.len).text} {said}"
@@ -38,12 +44,12 @@ class EventLines:
 class EventRecords:
     """Prints them as JSON objects."""
 
-    capture: Capture
+    told: Told
     talk: TextIO
 
     def __call__(self) -> None:
         """Those that came since the last call."""
-        for event in self.capture.events():
+        for event in self.told.events():
             print(json.dumps(self.record(event)), file=self.talk, flush=True)
 
     @staticmethod

@@ -14,18 +14,19 @@ from pfq.cli.printing.stamps import Stamp
 if TYPE_CHECKING:
     from pfq.cli.decode import Decoder
     from pfq.engine.statistics import CaptureStatistics
+    from pfq.files.writing import PacketWriter
     from pfq.ring.batch import Batch
-    from pfq.ring.writer import PcapngWriter
 
 Round = Sequence[tuple[int, "Batch"]]
 """Batches with the numbers of the end-points they came from."""
 
 
 class Sink(ABC):
-    """packets: taken so far; at_a_time: how many a batch should have at most."""
+    """packets: taken so far; at_a_time: how many a batch should have at most; full: no more are taken."""
 
     at_a_time = 512
     packets = 0
+    full = False
 
     @abstractmethod
     def take(self, batches: Round) -> None:
@@ -41,11 +42,11 @@ class Sink(ABC):
 
 
 class FileSink(Sink):
-    """A pcapng file. Batches go there whole, without a look at single packets."""
+    """A capture file, or a row of them. Batches go there whole, without a look at single packets."""
 
     at_a_time = 16_384
 
-    def __init__(self, writer: PcapngWriter) -> None:
+    def __init__(self, writer: PacketWriter) -> None:
         self._writer = writer
 
     def take(self, batches: Round) -> None:
@@ -53,17 +54,13 @@ class FileSink(Sink):
             for _, batch in batches:
                 self._writer.write(batch)
         finally:
-            self.packets = self._writer.packets
+            self.packets, self.full = self._writer.packets, self._writer.full
 
     def pause(self) -> None:
         """What is written is in the file already."""
 
     def close(self, statistics: CaptureStatistics) -> None:
-        from pfq.ring.statistics import RingStatistics
-
-        read = sum(endpoint.read for endpoint in statistics.endpoints)
-        delivered, lost = statistics.delivered, statistics.lost
-        self._writer.close(RingStatistics(delivered, lost, read=read, held=0, waiting=delivered - read))
+        self._writer.close(statistics)
 
 
 class TextSink(Sink):

@@ -1,0 +1,1 @@
+"""What `pfq run` does once its command line is understood."""
