@@ -21,10 +21,10 @@ from pathlib import Path
 from feed import CHUNK, ENDPOINTS, READER_CPU, Fed, data_path, drop_program, feed, pinned
 
 from pfq.codegen.finish import Clock
+from pfq.files.writing import PcapngWriter, live_interface
 from pfq.kernel.maps import possible_cpus
 from pfq.kernel.privilege import require_privilege
 from pfq.ring.reader import Reader
-from pfq.ring.writer import PcapngWriter
 
 PROGRAM = "ip >-> steer_flow"
 ROUNDS = 5
@@ -180,7 +180,7 @@ def writing() -> None:
 
             def work(fed: Fed = fed, name: str = file.name, done: threading.Event = done) -> None:
                 nonlocal written
-                with pinned(READER_CPU), PcapngWriter(name, interface="bench", snaplen=96) as writer:
+                with pinned(READER_CPU), PcapngWriter(name, [live_interface("bench", 96)]) as writer:
                     while True:
                         got = 0
                         for endpoint in fed.endpoints:

@@ -15,6 +15,7 @@ settings.load_profile("pfq")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write golden files instead of comparing with them")
+    parser.addoption("--fetch", action="store_true", help="get captures from Debian's source packages, once")
 
 
 @pytest.fixture

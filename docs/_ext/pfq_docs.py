@@ -7,7 +7,7 @@
 {pfq-errors}          the errors, from their classes
 {pfq-help} COMMAND    what `pfq COMMAND --help` prints
 {pfq-layout} NAME     a structure of the shared memory: SLOT, PRODUCER or CONSUMER
-{pfq-columns}         the columns of a batch
+{pfq-columns} [KIND]  the columns of a batch: those of the packets, or with `headers` the decoded ones
 """
 
 from __future__ import annotations
@@ -198,9 +198,21 @@ class Layout(Generated):
 
 
 class Columns(Generated):
-    """The columns of `Batch`."""
+    """The columns of batches."""
 
     def text(self) -> str:
+        return self.headers() if self.arguments == ["headers"] else self.packets()
+
+    def headers(self) -> str:
+        from pfq.columns.packets import HeaderColumn, PacketColumns
+
+        kinds = {member.name: f"uint{member.bits}" for member in layout.HEADERS}
+        kinds |= {"src": "16 uint8", "dst": "16 uint8", "is_fragment": "bool"}
+        columns = ((name, column) for name, column in vars(PacketColumns).items() if isinstance(column, HeaderColumn))
+        rows = ((f"`{name}`", kinds[name], column.__doc__ or "") for name, column in columns)
+        return table(("column", "type", "meaning"), rows)
+
+    def packets(self) -> str:
         from pfq.ring.batch import Batch, Column
 
         bits = {member.name: f"uint{member.bits}" for member in layout.SLOT}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from support.acceptance import compiled, refusals
+from support.acceptance import compiled, filters_of_groups, refusals
 from support.compositions import HIGHER, drawn, examples, pairs
 
 from pfq.codegen.spec import Hook
@@ -37,3 +37,9 @@ def test_V3_one_primitive_in_another(outer: str) -> None:
 @pytest.mark.slow
 def test_V3_random_programs() -> None:
     check(drawn(DRAWN))
+
+
+@pytest.mark.slow
+def test_V3_filters_of_groups() -> None:
+    refused = refusals(filters_of_groups([hook for hook, _ in HOOKS], possible_cpus()))
+    assert not refused, "\n\n".join(refused)

@@ -18,9 +18,21 @@ from pfq.errors import PfqError, ProgramError
 from pfq.kernel import features
 from pfq.kernel.maps import Map
 from pfq.kernel.programs import load
+from pfq.lang.berkeley import BerkeleyFilter
+from pfq.lang.compile import compile_text
 from pfq.lang.program import Program
+from support.berkeley import EXPRESSIONS
 
 RINGS = RingShape(slots=64, slot_bytes=2048, snaplen=1514)
+
+FAR = (
+    "ether[1000] = 5",
+    "ether[ether[0] + 500 : 4] = 5",
+    "udp[ether[0:2]] = 1 or tcp[(tcp[12] & 0xf0) >> 2] = 2",
+    "ip[470] = 0",
+)
+"""Filters that look behind the header window, or may."""
+VLANS = (None, frozenset([0, 5]), frozenset([-1]))
 
 Compiled = tuple[str, ObjectSpec]
 """A program as the user sees it, and its object."""
@@ -40,6 +52,23 @@ def compiled(programs: Iterable[Program], hooks: Iterable[tuple[Hook, int]], cpu
                 except ProgramError as error:
                     if error.span is None:
                         raise
+
+
+def filters_of_groups(hooks: Iterable[Hook], cpus: int) -> Iterator[Compiled]:
+    """Devices of one, 16 and 64 groups with filters: all expressions that are compared, and loads behind the window."""
+    texts = (*FAR, *EXPRESSIONS)
+    programs = [compile_text(text) for text in ("unit", "steer_flow", 'filter (bpf "tcp") >-> steer_rrobin >-> kernel')]
+    all_groups = [
+        Group(number, programs[number % 3], BerkeleyFilter.parse(text), VLANS[number // 3 % len(VLANS)])
+        for number, text in enumerate(texts)
+    ]
+    for hook in hooks:
+        for size, step in ((1, 9), (16, 32), (64, 128)):
+            for first in range(0, len(all_groups), step):
+                some = tuple(all_groups[first : first + size])
+                for linear in {False, hook is Hook.XDP}:
+                    device = Device(hook, some, cpus, RINGS, linear=linear)
+                    yield f"groups {first} to {first + size} [{hook.value}]", compile_device(device).object
 
 
 def code(program: Program, hook: Hook, cpus: int, linear: bool) -> DeviceCode:

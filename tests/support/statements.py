@@ -25,6 +25,7 @@ from pfq.kernel.maps import possible_cpus
 from pfq.kernel.programs import wait_for_running_programs
 from pfq.lang import to_program
 from pfq.lang.action import CONTROL_CLASS, Action, Fanout
+from pfq.lang.group import Filters
 from pfq.lang.interp import World
 from pfq.lang.program import Program
 from support.backends import WORLD, Backends, KernelProgram, in_kernel
@@ -224,18 +225,24 @@ def loaded(
     members: Sequence[Member] | Mapping[int, Sequence[Member]],
     way: Way = XDP_NATIVE,
     inline: bool = False,
+    filters: Mapping[int, Filters] | None = None,
 ) -> Iterator[Groups]:
     """Groups that are ready, but not attached to any device.
 
     programs  by the number of the group; a text is that of group 0
     members   by the number of the group; a list is that of every group
+    filters   by the number of the group, of those that have some
     """
     texts = {0: programs} if isinstance(programs, str) else programs
     joined = members if isinstance(members, Mapping) else dict.fromkeys(texts, members)
     numbers = {member.endpoint for group in joined.values() for member in group}
     spec = Device(
         hook=way.hook,
-        groups=tuple(Group(number, to_program(text)) for number, text in sorted(texts.items())),
+        groups=tuple(
+            Group(number, to_program(text), wanted.berkeley, wanted.vlans)
+            for number, text in sorted(texts.items())
+            for wanted in [(filters or {}).get(number, Filters())]
+        ),
         cpus=possible_cpus(),
         rings=RINGS,
         inline=inline,
@@ -259,8 +266,9 @@ def bound(
     members: Sequence[Member] | Mapping[int, Sequence[Member]],
     way: Way = XDP_NATIVE,
     inline: bool = False,
+    filters: Mapping[int, Filters] | None = None,
 ) -> Iterator[Groups]:
     """Groups that get what arrives at `dev_b`."""
-    with loaded(pair, programs, members, way, inline) as groups:
+    with loaded(pair, programs, members, way, inline, filters) as groups:
         pair.b.call(groups.path.attach, [way], pair.ifindex_b)
         yield groups

@@ -16,6 +16,7 @@ from pfq.engine.events import ProgramEvent
 from pfq.errors import DeviceGoneError, NoPrivilegeError
 from pfq.files import read_frames
 from pfq.lang.action import Action, EventKind
+from pfq.lang.berkeley import BerkeleyFilter
 from pfq.lang.show import show
 
 UDP = ether(0x0800, ip4(17, udp()))
@@ -47,12 +48,13 @@ def test_arguments_reach_the_engine(run: Run, fake_capture: MakeCapture) -> None
     fake = fake_capture()
     fake.publish(UDP)
     run("capture", "-i", "v1", "-P", "ip >-> tcp", "-c1", "-s", "96", "-pQ", "inout", "--clock", "coarse", "--inline",
-        "--hook", "tcx")  # fmt: skip
+        "--hook", "tcx", "--vlan", "0,10", "tcp", "port", "443", "-n")  # fmt: skip
     program = fake.arguments.pop("program")
     assert show(program) == "ip >-> tcp"
     assert fake.arguments == {
         "device": "v1", "endpoints": 1, "snaplen": 96, "slots": None, "clock": "coarse", "binding": "inline",
         "direction": "inout", "hook": "tcx", "promiscuous": False,
+        "filter": BerkeleyFilter.of("tcp port 443"), "vlans": {0, 10},
     }  # fmt: skip
 
 
@@ -62,7 +64,7 @@ def test_without_options_everything_is_captured_whole(run: Run, fake_capture: Ma
     run("capture", "-i", "v1", "-c", "1")
     assert fake.arguments == {
         "device": "v1", "program": None, "endpoints": 1, "snaplen": None, "slots": None, "clock": "ns",
-        "binding": "tap", "direction": "in", "hook": "auto", "promiscuous": True,
+        "binding": "tap", "direction": "in", "hook": "auto", "promiscuous": True, "filter": None, "vlans": None,
     }  # fmt: skip
 
 
@@ -319,12 +321,8 @@ def test_without_a_clock_there_is_no_time(run: Run, fake_capture: MakeCapture) -
 
 
 REFUSED = {
-    "filter expression": (
-        ["-i", "v1", "tcp", "port", "443"],
-        "error[PFQ201]: a Berkeley filter expression (`tcp port 443`) cannot be used yet: "
-        "it comes with the reading of capture files\n"
-        "  hint: say it in the program, for example -P 'tcp >-> port 443'\n",
-    ),
+    "filter expression": (["-i", "v1", "tcp", "prot", "443"], "error[PFQ113]: libpcap refuses the filter: "),
+    "VLANs": (["-i", "v1", "--vlan", "5000"], "error[PFQ201]: `5000` are no VLANs\n"),
     "no device": (
         ["-c", "1"],
         "error[PFQ201]: which device?\n  hint: give it with -i; `pfq capture -D` lists the devices\n",

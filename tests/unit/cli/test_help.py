@@ -11,7 +11,7 @@ from support.captures import Run
 
 from pfq.cli.compile import tool
 
-COMMANDS = ("capture", "check", "compile", "explain", "functions", "probe", "version")
+COMMANDS = ("capture", "check", "compile", "explain", "flows", "functions", "probe", "run", "version")
 FOLDER = Path(__file__).parent / "help"
 
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import os
 import struct
 import threading
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from support.capturefiles import Blocks, pcap_header, pcap_record
 
 from pfq.errors import FileAccessError, FileFormatError
 from pfq.files import Frame, read_frames
@@ -75,34 +75,8 @@ def pcap(
     *records: tuple[int, int, bytes, int], order: str = "<", magic: int = 0xA1B2C3D4, major: int = 2, network: int = 1
 ) -> bytes:
     """A pcap file; a record is seconds, fraction, bytes, length on the wire."""
-    head = struct.pack(order + "IHHiIII", magic, major, 4, 0, 0, 65535, network)
-    return head + b"".join(struct.pack(order + "IIII", s, f, len(data), size) + data for s, f, data, size in records)
-
-
-class Blocks:
-    """Builds pcapng files in one byte order."""
-
-    def __init__(self, order: str = "<") -> None:
-        self.order = order
-
-    def pack(self, form: str, *values: int) -> bytes:
-        return struct.pack(self.order + form, *values)
-
-    def block(self, kind: int, body: bytes) -> bytes:
-        body += bytes(-len(body) % 4)
-        size = self.pack("I", 12 + len(body))
-        return self.pack("I", kind) + size + body + size
-
-    def section(self, major: int = 1) -> bytes:
-        return self.block(0x0A0D0D0A, self.pack("IHHq", 0x1A2B3C4D, major, 0, -1))
-
-    def interface(self, link_type: int = 1, snaplen: int = 0, options: Iterable[tuple[int, bytes]] = ()) -> bytes:
-        listed = b"".join(self.pack("HH", code, len(v)) + v + bytes(-len(v) % 4) for code, v in options)
-        return self.block(1, self.pack("HHI", link_type, 0, snaplen) + listed)
-
-    def packet(self, data: bytes, units: int = 0, number: int = 0, caplen: int | None = None) -> bytes:
-        caplen = len(data) if caplen is None else caplen
-        return self.block(6, self.pack("IIIII", number, units >> 32, units & 0xFFFFFFFF, caplen, 99) + data)
+    head = pcap_header(order, magic, (major, 4), network=network)
+    return head + b"".join(pcap_record(data, s, f, size=size, order=order) for s, f, data, size in records)
 
 
 B = Blocks()
@@ -135,7 +109,7 @@ def test_pcap_without_packets(tmp_path: Path) -> None:
 @pytest.mark.parametrize("order", "<>")
 def test_pcapng_in_both_byte_orders(tmp_path: Path, order: str) -> None:
     b = Blocks(order)
-    data = b.section() + b.interface() + b.block(0xBAD, b"whatever") + b.packet(b"abcde", units=1 << 33)
+    data = b.section() + b.interface() + b.block(0xBAD, b"whatever") + b.packet(b"abcde", units=1 << 33, size=99)
     assert read(tmp_path, data) == [Frame((1 << 33) * 1000, 99, b"abcde", 1, 0)]
 
 
@@ -145,7 +119,9 @@ RESOLUTIONS = {
     "seconds": ([(9, b"\x00")], 5_000_000_000),
     "eighths": ([(9, b"\x83")], 625_000_000),
     "beyond nanoseconds": ([(9, b"\x0c")], 0),
-    "with an offset": ([(9, b"\x09"), (14, struct.pack("<q", -3))], -2_999_999_995),
+    "with an offset": ([(9, b"\x09"), (14, struct.pack("<q", 3))], 3_000_000_005),
+    "before 1970": ([(9, b"\x09"), (14, struct.pack("<q", -3))], 0),
+    "beyond 64 bits": ([(9, b"\x09"), (14, struct.pack("<q", 1 << 62))], (1 << 64) - 1),
     "other options": ([(2, b"eth0"), (9, b"\x09"), (0, b""), (9, b"\x06")], 5),
 }
 
@@ -162,7 +138,7 @@ def test_pcapng_interfaces_and_sections(tmp_path: Path) -> None:
     assert [(f.data, f.link_type, f.interface) for f in read(tmp_path, data)] == [
         (b"a", 113, 1),
         (b"b", 1, 0),
-        (b"c", 12, 0),
+        (b"c", 12, 2),
     ]
 
 
@@ -180,7 +156,7 @@ def test_pcapng_simple_and_old_packets(tmp_path: Path) -> None:
 ONE = pcap((0, 0, b"abcd", 4))
 START = B.section() + B.interface()
 DAMAGED = {
-    "empty": (b"", "offset 0: the file ends in its first word"),
+    "empty": (b"", "offset 0: the file is empty"),
     "short": (b"\xd4\xc3", "offset 0: the file ends in its first word"),
     "text": (b"Hello, world", r"offset 0: neither pcap nor pcapng \(it begins with 48656c6c\)"),
     "pcap header cut": (ONE[:20], "offset 0: the file ends in the header"),
@@ -192,8 +168,8 @@ DAMAGED = {
     "section mark": (START[:8] + b"abcd", "offset 0: a section header without its byte-order mark"),
     "section version": (B.section(major=2), "offset 0: version 2.0 of pcapng is unknown"),
     "section too small": (START[:4] + B.pack("I", 12) + START[8:], "offset 0: a block cannot have 12 bytes"),
-    "block type cut": (START + b"\6\0", r"offset 48: the file ends in a block \(2 of 4 bytes\)"),
-    "block length cut": (START + b"\6\0\0\0\1", r"offset 48: the file ends in a block \(1 of 4 bytes\)"),
+    "block type cut": (START + b"\6\0", r"offset 48: the file ends in a block \(2 of 8 bytes\)"),
+    "block length cut": (START + b"\6\0\0\0\1", r"offset 48: the file ends in a block \(5 of 8 bytes\)"),
     "block cut": (START + B.packet(b"abcd")[:-6], "offset 48: the file ends in a block"),
     "lengths differ": (START + B.packet(b"")[:-4] + b"\0\0\0\0", "offset 48: the two lengths of a block differ"),
     "caplen over block": (START + B.packet(b"", caplen=5), "offset 48: a packet of 5 bytes in a smaller block"),
