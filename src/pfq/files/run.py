@@ -16,9 +16,10 @@ from pfq.errors import UsageError
 from pfq.files.batch import FileBatch, GivenColumn, Source
 from pfq.files.decide import Task
 from pfq.files.pipeline import Decided, Keep, Pipeline
-from pfq.lang import to_program
 from pfq.lang.berkeley import BerkeleyFilter
+from pfq.lang.edsl import to_program
 from pfq.lang.group import Outcome, vlan_filter
+from pfq.lang.program import Chain
 
 if TYPE_CHECKING:
     from pfq.engine.events import ProgramEvent
@@ -125,7 +126,7 @@ def task_of(program: Any, endpoints: int, filter: Any, vlans: Iterable[int] | No
     if not isinstance(endpoints, int) or not 1 <= endpoints <= MAX_ENDPOINTS:
         raise UsageError(f"there are 1 to {MAX_ENDPOINTS} end-points, not {endpoints}")
     return Task(
-        program=to_program("unit" if program is None else program),
+        program=to_program(Chain() if program is None else program),
         filter=None if filter is None else BerkeleyFilter.of(filter),
         vlans=vlan_filter(vlans),
         endpoints=endpoints,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
-from pfq.errors import InternalError, KernelRefusedError, LimitError
 from pfq._libpfq import ffi, lib
+from pfq.errors import InternalError, KernelRefusedError, LimitError
 from pfq.ring.batch import Batch
 from pfq.ring.lease import Ledger
 from pfq.ring.memory import RingMemory, slot_dtype

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pfq.layout import SLOT, SLOT_HEADER_BYTES
 from pfq._libpfq import ffi
+from pfq.layout import SLOT, SLOT_HEADER_BYTES
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

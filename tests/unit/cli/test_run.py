@@ -214,8 +214,10 @@ def test_stopping_among_packets_that_nothing_looks_into(run: Run, tmp_path: Path
     packets = [blocks.packet(b"\x45" * 40, number=number) for number in (0, 1, 1, 0, 1, 0, 1)]
     path.write_bytes(blocks.section() + blocks.interface(101) + blocks.interface(105) + b"".join(packets))
     for count, read in ((1, 1), (2, 4), (3, 6), (4, 7)):
-        done = run("run", "-r", str(path), "-c", str(count), "--count", "-P", "unit")
+        out = tmp_path / "out.pcapng"
+        done = run("run", "-r", str(path), "-c", str(count), "--count", "-P", "unit", "-w", str(out))
         selected = min(count, 3)
+        assert len(content(out)) == selected
         filtered = f"  {read - selected} not selected: rejected by the filter\n" if read > selected else ""
         assert done.stdout.replace("packets", "packet") == f"{selected} packet selected\n{read} packet read\n{filtered}"
 

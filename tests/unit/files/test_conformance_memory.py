@@ -61,6 +61,7 @@ print(json.dumps({"packets": read(sys.argv[2]), "mib": peak() - before}))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_M6_M7_memory(name: str, tmp_path: Path) -> None:
     plain, nasty = tmp_path / "plain", tmp_path / "nasty"

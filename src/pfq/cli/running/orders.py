@@ -40,7 +40,7 @@ class Orders:
     def on_stop(self, number: int, frame: FrameType | None) -> None:
         again, self.stop = self.stop, True
         waiting = self._asked is not None and time.monotonic() - self._asked > PATIENCE_S
-        if again:
+        if again or waiting:
             raise KeyboardInterrupt
 
     def on_report(self, number: int, frame: FrameType | None) -> None:
