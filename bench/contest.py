@@ -78,5 +78,5 @@ def peak_mib(code: str) -> float:
     """The most memory that a process with this code ever had at once."""
     head = "def run(words):\n from pfq.cli import commands\n try: commands.main(words)\n except SystemExit: pass\n"
     tail = "\nprint([line for line in open('/proc/self/status') if line.startswith('VmHWM')][0])"
-    done = subprocess.run([sys.executable, "-c", head + code + tail], stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", head + code + tail], capture_output=True, text=True, check=True)
     return int(done.stdout.split()[-2]) / 1024

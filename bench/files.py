@@ -70,10 +70,10 @@ def decoding(path: Path) -> None:
                 getattr(batch, name)
 
     compare("pfq.read", PACKETS, ours, partial(rivals.pcapy_loop, path), "pcapy", wanted=5, rounds=3 * ROUNDS)
-    compare("", PACKETS, ours, partial(rivals.dpkt_tuples, path), "dpkt", wanted=50, rounds=FEW_ROUNDS)
+    compare("pfq.read", PACKETS, ours, partial(rivals.dpkt_tuples, path), "dpkt", wanted=50, rounds=FEW_ROUNDS)
     some = 10_000
     scapy = partial(rivals.scapy_tuples, path, some)
-    compare("", PACKETS, ours, scapy, "scapy", rival_packets=some, rounds=FEW_ROUNDS)
+    compare("pfq.read", PACKETS, ours, scapy, "scapy", rival_packets=some, rounds=FEW_ROUNDS)
 
 
 def steering(path: Path, packets: int, what: str) -> None:

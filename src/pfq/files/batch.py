@@ -33,17 +33,26 @@ Source = str | PathLike[str] | BinaryIO
 
 
 def sources(paths: Source | Iterable[Source]) -> tuple[Source, ...]:
-    """One file or several as several; a file object is one, though it can be iterated over."""
-    if isinstance(paths, str | PathLike):
-        return (paths,)
-    return (cast(BinaryIO, paths),) if hasattr(paths, "read") else tuple(paths)
+    """One file or several as several; a file object is one, though it can be iterated over.
+
+    Raises UsageError for what is no file.
+    """
+    one = isinstance(paths, str | bytes | PathLike) or hasattr(paths, "read")
+    try:
+        found = (cast(Source, paths),) if one else tuple(cast(Iterable[Source], paths))
+    except TypeError:  # nothing to iterate over
+        found = (cast(Source, paths),)
+    for path in found:
+        if not isinstance(path, str | PathLike) and not hasattr(path, "read"):
+            raise UsageError(f"{path!r} is no file to read", hint="give the name of one, or a file open for reading")
+    return found
 
 
 def _is_read_once(path: str | PathLike[str]) -> bool:
     """Standard input, a pipe or the like: what was read of it is gone."""
     try:
         return path == "-" or not stat.S_ISREG(os.stat(path).st_mode)
-    except OSError:
+    except (OSError, ValueError):  # no name of a file; opening it says why
         return False
 
 

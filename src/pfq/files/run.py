@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from pfq.codegen.layouts import MAX_ENDPOINTS
 from pfq.columns.records import Array
 from pfq.engine.statistics import CaptureStatistics
 from pfq.errors import UsageError
-from pfq.files.batch import FileBatch, GivenColumn, Source
+from pfq.files.batch import FileBatch, GivenColumn, Source, sources
 from pfq.files.decide import Task
 from pfq.files.pipeline import Decided, Keep, Pipeline
 from pfq.lang.berkeley import BerkeleyFilter
@@ -134,10 +133,9 @@ def task_of(program: Any, endpoints: int, filter: Any, vlans: Iterable[int] | No
     )
 
 
-def files_of(paths: Paths) -> list[Source]:
+def files_of(paths: Paths) -> tuple[Source, ...]:
     """The files, one at least."""
-    one = isinstance(paths, str | PathLike) or hasattr(paths, "read")
-    found = [cast(Source, paths)] if one else list(cast(Iterable[Source], paths))
+    found = sources(paths)
     if not found:
         raise UsageError("there is no file to read", hint="give one path, or a list of them")
     return found

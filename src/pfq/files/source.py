@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from os import PathLike, fspath
@@ -136,7 +137,11 @@ class _File:
 def _open(path: str | PathLike[str] | BinaryIO) -> tuple[str, Any, bool]:
     """The name, the file and whether it is ours to close."""
     if not isinstance(path, str | PathLike):
-        return str(getattr(path, "name", "the file")), path, False
+        file: Any = path
+        name = str(getattr(file, "name", "the file"))
+        if isinstance(file, io.TextIOBase):
+            raise FileAccessError(f"{name} is open for text", hint='open it with mode "rb"')
+        return name, file, False
     name = fspath(path)
     try:
         if name == STDIN:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 from collections.abc import Iterator
 from threading import Lock
@@ -167,9 +166,8 @@ class FlowTable:
 def _nanoseconds(what: str, seconds: float) -> int:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
         raise UsageError(f"the {what} time-out is a number of seconds above 0, not {seconds!r}")
-    if math.isinf(seconds):
-        return ENDLESS_NS
-    return min(max(1, round(seconds * 1e9)), ENDLESS_NS)
+    nanoseconds = seconds * 1e9
+    return ENDLESS_NS if nanoseconds >= ENDLESS_NS else max(1, round(nanoseconds))
 
 
 def _check(code: int) -> None:

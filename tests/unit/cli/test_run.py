@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import select
 import shutil
 import signal
 import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from support.capturefiles import STATISTICS, Blocks
 from support.captures import Run
 from support.frames import CAPTURES
 
+from pfq.cli.running.orders import orders_by_signal
 from pfq.cli.vlans import vlan_ids
 from pfq.errors import UsageError
 from pfq.files import Frame, read_frames
@@ -135,14 +137,15 @@ def test_link_types_and_interfaces_are_kept(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("last", [[], ["-r", DNS]])
-def test_drop_counters_are_kept(run: Run, tmp_path: Path, last: list[str]) -> None:
-    source, out = tmp_path / "in.pcapng", tmp_path / "out.pcapng"
+@pytest.mark.parametrize("option", ["-w", "--split"])
+def test_drop_counters_are_kept(run: Run, tmp_path: Path, last: list[str], option: str) -> None:
+    source, out = tmp_path / "in.pcapng", tmp_path / "0.pcapng"
     blocks = Blocks()
     counts = [(4, struct.pack("<Q", 1000)), (5, struct.pack("<Q", 70)), (7, struct.pack("<Q", 5))]
     packet = blocks.packet(b"abcd" * 20, number=1)
     statistics = blocks.block(STATISTICS, struct.pack("<III", 1, 0, 0) + blocks.options(counts))
     source.write_bytes(blocks.section() + blocks.interface() + blocks.interface(113) + packet + statistics)
-    run("run", "-r", str(source), *last, "-w", str(out))
+    run("run", "-r", str(source), *last, option, str(out if option == "-w" else tmp_path))
     with CaptureFile(out) as file:
         assert sum(map(len, file.runs())) == 1 + (464 if last else 0)
         assert [(n, found.received, found.dropped) for n, found in file.statistics.items()] == [(1, 1000, 70)]
@@ -256,6 +259,24 @@ def test_signals_end_it_cleanly(tmp_path: Path, number: int) -> None:
     assert err.decode().startswith(f"{len(found)} packets selected\n{len(found)} packets read\n")
 
 
+def test_a_signal_ends_a_wait_that_has_just_begun() -> None:
+    reading, writing = os.pipe()
+
+    def packets() -> Iterator[int]:
+        signal.raise_signal(signal.SIGINT)
+        select.select([reading], [], [], 10)
+        yield 1
+
+    try:
+        with orders_by_signal() as orders:
+            assert list(orders.among(packets())) == []
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert orders.stop
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 30
     while not condition():
@@ -341,6 +362,10 @@ def test_what_is_read_is_not_overwritten(run: Run, tmp_path: Path) -> None:
         done = run("run", "-r", DNS, "-r", source, *options)
         assert done.stderr == (f"error[PFQ201]: {source} is read and would be written\n  hint: write to another file\n")
         assert (tmp_path / name).read_bytes() == data
+    with open(tmp_path / "0.pcap", "rb") as file:
+        child = start("-r", "-", "-w", file.name, stdin=file)
+        assert b"- is read and would be written" in child.communicate(timeout=60)[1]
+    assert (tmp_path / "0.pcap").read_bytes() == data
 
 
 REFUSED = {

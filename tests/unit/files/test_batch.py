@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,6 +107,20 @@ def test_a_damaged_file_gives_what_is_before_the_fault(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError):
         seen.extend(map(len, pfq.read(cut)))
     assert sum(seen) == len(list(read_frames(EXAMPLE))) - 1
+
+
+@pytest.mark.parametrize("wrong", [5, None, b"x.pcap", [EXAMPLE, 5]], ids=str)
+@pytest.mark.parametrize(
+    "read", [pfq.read, pfq.flows, lambda paths: pfq.run(None, paths)], ids=["read", "flows", "run"]
+)
+def test_what_is_no_file(read: Callable[[Any], object], wrong: object) -> None:
+    with pytest.raises(UsageError, match="is no file to read"):
+        read(wrong)
+
+
+def test_a_name_that_cannot_be_one() -> None:
+    with pytest.raises(FileAccessError, match="cannot open"):
+        list(pfq.read("a\0b"))
 
 
 def test_an_unknown_column() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -158,13 +159,30 @@ def test_names_that_cannot_be_opened(tmp_path: Path) -> None:
         CaptureFile("a\0b")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_that_is_open_for_text(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(DATA)
+    with path.open() as opened, pytest.raises(FileAccessError, match="file is open for text"):
+        CaptureFile(opened)  # type: ignore[arg-type]
+
+
 def test_a_file_without_the_right_to_read(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(DATA)
     path.chmod(0)
-    with pytest.raises(FileAccessError, match="Permission denied"):
+    as_user = nobody() if os.geteuid() == 0 else nullcontext()
+    with as_user, pytest.raises(FileAccessError, match="Permission denied"):
         CaptureFile(path)
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """This process for a while as a user without rights."""
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 class Failing(io.RawIOBase):

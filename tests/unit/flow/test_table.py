@@ -233,7 +233,8 @@ def test_what_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
         FlowTable(**wrong)
 
 
-def test_endless_timeouts() -> None:
-    table = FlowTable(idle_timeout=math.inf, active_timeout=math.inf)
+@pytest.mark.parametrize("endless", [math.inf, 1e300])
+def test_endless_timeouts(endless: float) -> None:
+    table = FlowTable(idle_timeout=endless, active_timeout=endless)
     found = flows_of(table, [Packet(S, A, B), Packet(2**63, B, A), Packet(2**64 - 1, B, A)])
     assert [(row[9], row[10], row[-1]) for row in found] == [(1, 2, "end")]

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 PATIENCE_S: Final = 0.2
-"""Reading and deciding a run takes less; a signal that comes later finds us waiting for input."""
+"""Reading and deciding a run takes less; after this long we are waiting for input."""
 
 
 class Orders:
@@ -39,8 +39,15 @@ class Orders:
 
     def on_stop(self, number: int, frame: FrameType | None) -> None:
         again, self.stop = self.stop, True
-        waiting = self._asked is not None and time.monotonic() - self._asked > PATIENCE_S
-        if again or waiting:
+        if again:
+            raise KeyboardInterrupt
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE_S, PATIENCE_S)  # the wait for input may have begun just now
+        self.on_time(number, frame)
+
+    def on_time(self, number: int, frame: FrameType | None) -> None:
+        """Interrupts a wait for input, once the order to stop has come."""
+        if self.stop and self._asked is not None and time.monotonic() - self._asked > PATIENCE_S:
+            self._asked = None
             raise KeyboardInterrupt
 
     def on_report(self, number: int, frame: FrameType | None) -> None:
@@ -51,10 +58,16 @@ class Orders:
 def orders_by_signal() -> Iterator[Orders]:
     """Collects the orders that signals bring while the block runs; a second Ctrl-C interrupts at once."""
     orders = Orders()
-    handlers = {signal.SIGINT: orders.on_stop, signal.SIGTERM: orders.on_stop, signal.SIGUSR1: orders.on_report}
+    handlers = {
+        signal.SIGINT: orders.on_stop,
+        signal.SIGTERM: orders.on_stop,
+        signal.SIGALRM: orders.on_time,
+        signal.SIGUSR1: orders.on_report,
+    }
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield orders
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)

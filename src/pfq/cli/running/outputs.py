@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pfq.errors import FileAccessError, UsageError
+from pfq.files.source import STDIN
 
 if TYPE_CHECKING:
     from pfq.files.capfile import CaptureFile
@@ -79,9 +81,9 @@ class SplitOutput(Output):
     def close(self) -> None:
         """All of them, whatever happens to one."""
         errors = []
-        for writer in self._writers:
+        for end in (self._told.finish, *(writer.close for writer in self._writers)):
             try:
-                writer.close()
+                end()
             except Exception as error:  # raised below, when the others are closed
                 errors.append(error)
         if errors:
@@ -136,9 +138,10 @@ def refuse_overwriting(inputs: Sequence[str], outputs: Sequence[str], rotating: 
 
 def _is_same(source: str, output: str) -> bool:
     try:
-        return os.path.samefile(source, output) and os.path.isfile(source)
+        read, written = os.stat(0 if source == STDIN else source), os.stat(output)
     except OSError:
         return False  # one of them does not exist
+    return os.path.samestat(read, written) and stat.S_ISREG(read.st_mode)
 
 
 def _begins(source: str, output: str) -> bool:

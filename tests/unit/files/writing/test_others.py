@@ -94,11 +94,12 @@ def test_classic_pcap_is_that_of_tcpdump_byte_for_byte(tmp_path: Path, path: Pat
 @needs("tcpdump")
 @pytest.mark.parametrize("path", CAPTURES, ids=lambda path: path.name)
 def test_tcpdump_reads_a_copy(tmp_path: Path, path: Path) -> None:
-    """Of pcapng it refuses what has several link types, of us and of anybody."""
-    original = subprocess.run(["tcpdump", "-r", str(path), "--count"], capture_output=True, text=True)
-    if original.returncode:
-        pytest.skip(f"tcpdump does not read the original: {original.stderr.splitlines()[-1]}")
-    assert read("tcpdump", "-r", copy_of(path, tmp_path), "--count") == original.stdout
+    """What it refuses, a pcapng file of several link types, it refuses of anybody."""
+    copy = copy_of(path, tmp_path)
+    original, ours = (
+        subprocess.run(["tcpdump", "-r", str(file), "--count"], capture_output=True, text=True) for file in (path, copy)
+    )
+    assert (ours.returncode, ours.stdout) == (original.returncode, original.stdout)
 
 
 @needs("capinfos")
