@@ -319,12 +319,13 @@ def test_full_disk(run: Run) -> None:
     assert "error[PFQ504]: writing /dev/full failed after 0 packets: No space left on device" in done.stderr
 
 
-def test_the_counts_say_what_a_full_disk_holds(tmp_path: Path) -> None:
-    out = tmp_path / "out.pcapng"
+@pytest.mark.parametrize("option", ["-w", "--split"])
+def test_the_counts_say_what_a_full_disk_holds(tmp_path: Path, option: str) -> None:
+    out = tmp_path / "0.pcapng"
     limit = 1_500_000
     command = f"import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); " \
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); from pfq.cli import main; main()"  # fmt: skip
-    arguments = [sys.executable, "-c", command, "run", "-r", EXAMPLE, "-w", str(out)]
+    arguments = [sys.executable, "-c", command, "run", "-r", EXAMPLE, option, str(out if option == "-w" else tmp_path)]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     written = len(content(out))

@@ -73,9 +73,17 @@ class SplitOutput(Output):
     def take(self, batch: Decided) -> None:
         self._told.source(batch.file)
         masks = np.ascontiguousarray(batch.verdicts["endpoints"])
-        for number, writer in enumerate(self._writers):
-            writer.write_records(batch.records, masks & np.uint64(1 << number) != 0)
-        self.packets += int(np.count_nonzero(masks))
+        taken = np.zeros(len(masks), np.bool_)
+        try:
+            for number, writer in enumerate(self._writers):
+                chosen = masks & np.uint64(1 << number) != 0
+                before = writer.packets
+                try:
+                    writer.write_records(batch.records, chosen)
+                finally:
+                    taken[np.flatnonzero(chosen)[: writer.packets - before]] = True
+        finally:
+            self.packets += int(np.count_nonzero(taken))
         self.full = all(writer.full for writer in self._writers)
 
     def close(self) -> None:
