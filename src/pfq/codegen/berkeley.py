@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from llvmlite import ir
 
+from pfq.codegen.kernel_calls import KernelCalls
 from pfq.codegen.llvm import I8, I16, I32, I64
-from pfq.codegen.reading import Window
+from pfq.codegen.reading import HostReach, Window
 from pfq.lang.berkeley import BerkeleyFilter
-from pfq.lang.bytecode import OPERATIONS, Instruction
+from pfq.lang.bytecode import OPERATIONS, Instruction, targets
 from pfq.lang.packet import HEADER_WINDOW
 
 State = dict[str | int, ir.Value]
@@ -20,6 +22,20 @@ _KINDS = {1: I8, 2: I16, 4: I32}
 _SIGNS = {"eq": "==", "gt": ">", "ge": ">="}
 _WORD = (1 << 32) - 1
 _METHODS = {"div": "udiv", "mod": "urem", "or": "or_", "and": "and_"}
+
+
+ANEW = (("return", "k"), *(("load", size) for size in _KINDS), *(("load from x", size) for size in _KINDS))
+"""Operations that do not care what was in register a."""
+
+
+class Alternative(NamedTuple):
+    """What is compared second (i32), whether it is there (i1), what with, and where to go on when it differs."""
+
+    value: ir.Value
+    there: ir.Value
+    wanted: int
+    otherwise: int
+    state: State
 
 
 class BerkeleyCode:
@@ -43,6 +59,8 @@ class BerkeleyCode:
         self.largest: dict[int, tuple[ir.Value, int]] = {}
         self.blocks: dict[int, ir.Block] = {}
         self.arrivals: dict[int, list[tuple[ir.Block, State]]] = defaultdict(list)
+        self.program = wanted.instructions
+        self.sources = Counter(target for at, each in enumerate(self.program) for target in targets(at, each))
         self.accept, self.reject, done = (self.b.append_basic_block(f"filter_{end}") for end in ("yes", "no", "done"))
         cells = {each.k for each in wanted.instructions if OPERATIONS[each.code][0] == "keep"}
         self.b.branch(self._arrive(0, dict.fromkeys(("a", "x", *sorted(cells)), I32(0))))
@@ -90,6 +108,9 @@ class BerkeleyCode:
                 return
             case "branch", test, source:
                 condition = self._test(test, state["a"], operand[source])
+                if test == "eq" and (second := self._alternative(at, state)):
+                    self._either(condition, second, self._arrive(at + 1 + jt, state))
+                    return
                 self.b.cbranch(condition, self._arrive(at + 1 + jt, state), self._arrive(at + 1 + jf, state))
                 return
             case ("jump",):
@@ -121,6 +142,44 @@ class BerkeleyCode:
             case "length", register:
                 state[register] = self.length
         self.b.branch(self._arrive(at + 1, state))
+
+    def _alternative(self, at: int, state: State) -> Alternative | None:
+        """The second half of `a == k or b == k`, which `port` and `host` mean, when the first is at a place.
+
+        None in the kernel too, where each access needs a branch of its own.
+        """
+        here, program = at + 1 + self.program[at].jf, self.program
+        if not isinstance(self.reach, HostReach) or here + 1 >= len(program):
+            return None
+        load, test = program[here], program[here + 1]
+        accepted = at + 1 + program[at].jt
+        forgets = OPERATIONS[program[accepted].code] in ANEW
+        same = OPERATIONS[test.code] == ("branch", "eq", "k") and here + 2 + test.jt == accepted
+        if not (same and forgets and self.sources[here] == self.sources[here + 1] == 1):
+            return None
+        match OPERATIONS[load.code]:
+            case "load", size:
+                offset, most = I64(load.k), load.k
+            case "load from x", size:
+                offset, most = self.b.add(self.b.zext(state["x"], I64), I64(load.k)), self._most(state["x"]) + load.k
+            case _:
+                return None
+        if most > HEADER_WINDOW - size:
+            return None
+        place, there = self.reach.peek(self.b, offset, size)
+        value = self._in_network_order(self.b.load(place, typ=_KINDS[size], align=1), size)
+        return Alternative(value, there, test.k, here + 2 + test.jf, state)
+
+    def _either(self, first: ir.Value, second: Alternative, accepted: ir.Block) -> None:
+        """One branch for both: no machine can foretell which end of a connection a packet comes from."""
+        b, k = self.b, KernelCalls(self.b)
+        equal = b.and_(second.there, b.icmp_unsigned("==", second.value, I32(second.wanted)))
+        # Opaque, for LLVM makes two branches of an `or`.
+        both = b.or_(*(k.opaque(b.zext(truth, I32)) for truth in (first, equal)))
+        neither = b.append_basic_block("neither")
+        b.cbranch(self._is_zero(both), neither, accepted)
+        b.position_at_end(neither)
+        b.cbranch(second.there, self._arrive(second.otherwise, {**second.state, "a": second.value}), self.reject)
 
     def _load(self, offset: ir.Value, size: int, most: int) -> ir.Value:
         """Bytes of the frame in network order; the filter rejects the frame when they are not all there.

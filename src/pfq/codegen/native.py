@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
@@ -18,7 +18,7 @@ from pfq.codegen.facts import Facts
 from pfq.codegen.headers import HeaderCode
 from pfq.codegen.llvm import I8, I32, I64, PTR, host_machine, new_module, optimised, stack_slot
 from pfq.codegen.places import Nowhere
-from pfq.codegen.reading import Reach, swapped
+from pfq.codegen.reading import HostReach, Reach, swapped
 from pfq.codegen.wire import host_copy
 from pfq.lang.action import COUNTERS, MAX_EVENTS, MAX_FORWARDS, Action, Fanout
 from pfq.lang.interp import World
@@ -55,19 +55,15 @@ class HostWindow:
     whole: ir.Value = NOTHING
 
     def reach(self, b: ir.IRBuilder, offset: ir.Value, size: int, fail: ir.Block) -> ir.Value:
-        inside = b.append_basic_block("inside")
-        b.cbranch(b.icmp_unsigned("<=", b.add(offset, I64(size)), self.captured), inside, fail)
-        b.position_at_end(inside)
-        return b.gep(self.frame, [offset], source_etype=I8)
+        return HostReach(self.frame, self.captured, self.context)(b, offset, size, fail)
 
     def wire(self, b: ir.IRBuilder) -> Reach:
-        frame, captured = host_copy(b, self.frame, self.captured, self.stripped_tag(b))
-        return replace(self, frame=frame, captured=captured).reach
+        return HostReach(*host_copy(b, self.frame, self.captured, self.stripped_tag(b)), self.context)
 
     def beyond(self, b: ir.IRBuilder, offset: ir.Value, size: int, fail: ir.Block) -> ir.Value:
         taken_off = b.icmp_unsigned("!=", self.stripped_tag(b)[0], I64(0))
         offset = b.sub(offset, b.select(taken_off, I64(TAG_BYTES), I64(0)))
-        return replace(self, captured=self.whole).reach(b, offset, size, fail)
+        return HostReach(self.frame, self.whole, self.context)(b, offset, size, fail)
 
     def forget(self, b: ir.IRBuilder, value: ir.Value) -> ir.Value:
         return value

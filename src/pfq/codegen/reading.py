@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Protocol as Interface
 
 from llvmlite import ir
@@ -21,6 +22,33 @@ def swapped(value: int) -> int:
 
 Reach = Callable[[ir.IRBuilder, ir.Value, int, ir.Block], ir.Value]
 """What `Window.reach` is."""
+
+
+@dataclass(frozen=True)
+class HostReach:
+    """Reaches bytes of a frame in this process.
+
+    frame, captured  where it begins, and how many bytes of it there are (i64)
+    spare            any eight bytes that can be read
+    """
+
+    frame: ir.Value
+    captured: ir.Value
+    spare: ir.Value
+
+    def __call__(self, b: ir.IRBuilder, offset: ir.Value, size: int, fail: ir.Block) -> ir.Value:
+        inside = b.append_basic_block("inside")
+        b.cbranch(self._holds(b, offset, size), inside, fail)
+        b.position_at_end(inside)
+        return b.gep(self.frame, [offset], source_etype=I8)
+
+    def peek(self, b: ir.IRBuilder, offset: ir.Value, size: int) -> tuple[ir.Value, ir.Value]:
+        """Pointer to bytes, without a branch, and whether it is those of the frame (i1): there may be none."""
+        there = self._holds(b, offset, size)
+        return b.select(there, b.gep(self.frame, [offset], source_etype=I8), self.spare), there
+
+    def _holds(self, b: ir.IRBuilder, offset: ir.Value, size: int) -> ir.Value:
+        return b.icmp_unsigned("<=", b.add(offset, I64(size)), self.captured)
 
 
 class Window(Interface):

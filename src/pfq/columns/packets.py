@@ -111,7 +111,12 @@ class PacketColumns:
         """All decoded fields, a structure of 64 bytes for each packet."""
         found: Array | None = self.__dict__.get("_headers")
         if found is None:
-            found = decode(as_ethernet(self._packets()))
+            packets = self._packets()
+            frames = as_ethernet(packets)
+            found = decode(frames)
+            if frames is not packets:  # offsets are those in the packet as it is
+                own_header = packets.array["caplen"] - frames.array["caplen"]
+                found["payload_offset"] += np.where(found["has"] & HAS_PORTS, own_header, 0).astype(np.uint16)
             found.flags.writeable = False
             self.__dict__["_headers"] = found
         return found

@@ -6,12 +6,31 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
+
 from pfq.columns.records import Array
 
 _KEPT: Final = 8
 """Arrays that a pool remembers; further ones it forgets as it gives them out."""
-_UNUSED: Final = 3
-"""References to an array that nobody uses: of the pool, of the loop that looks for it, of the call that counts."""
+
+
+def _unused(arrays: list[Array]) -> Array | None:
+    """One of them that nothing else refers to."""
+    for array in arrays:
+        if sys.getrefcount(array) == _UNUSED:
+            return array
+    return None
+
+
+def _references(arrays: list[Array]) -> int:
+    """What `_unused` counts for an array that nobody uses: those of the pool, of its loop and, before Python 3.14, of
+    the call that counts."""
+    for array in arrays:
+        return sys.getrefcount(array)
+    return 0
+
+
+_UNUSED: Final = _references([np.empty(0)])
 
 
 class Pool:
@@ -23,9 +42,9 @@ class Pool:
 
     def take(self) -> Array:
         """An array with whatever contents."""
-        for array in self._arrays:
-            if sys.getrefcount(array) == _UNUSED:
-                return array
+        found = _unused(self._arrays)
+        if found is not None:
+            return found
         array = self._make()
         if len(self._arrays) < _KEPT:
             self._arrays.append(array)

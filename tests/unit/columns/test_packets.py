@@ -16,7 +16,7 @@ from pfq.errors import MachineError, UsageError
 from pfq.files.batch import FileBatch
 from pfq.lang.packet import ETHERTYPE_IP4, ETHERTYPE_IP6
 
-RAW_IP4 = 228
+RAW_IP4, COOKED = 228, 113
 NOW = 1_600_000_000
 
 FRAMES = [
@@ -74,6 +74,16 @@ def test_both_directions_have_one_flow_hash() -> None:
     back = ethernet(ip4(tcp(80, 1024), 6, src=b"\n\0\0\2", dst=b"\n\0\0\1"), ETHERTYPE_IP4)
     one, other = FileBatch(records([there, back])).flow_hash.tolist()
     assert one == other != 0
+
+
+@pytest.mark.parametrize(
+    ("link_type", "head"), [(RAW_IP4, b""), (COOKED, bytes(14) + b"\x08\0"), (COOKED, bytes(14) + b"\x81\0\0\7\x08\0")]
+)
+def test_the_payload_is_where_it_is_in_the_packet(link_type: int, head: bytes) -> None:
+    packet = head + FRAMES[0][14:]
+    batch = FileBatch(records([packet, b"", b"abc"], link_type=link_type))
+    assert packet[batch.payload_offset[0] :][: batch.payload_len[0]] == b"hello"
+    assert batch.payload_offset.tolist()[1:] == [0, 0]
 
 
 def test_other_link_types_are_read_too() -> None:
