@@ -22,7 +22,7 @@ EXPRESSIONS = (
     *("port 80", "tcp port 80", "udp port 53", "src port 80", "dst port 443", "tcp src port 1024"),
     *("portrange 1-1024", "portrange 80", "tcp dst portrange 80-443", "udp src portrange 50-60", "sctp port 80"),
     *("ether host ff:ff:ff:ff:ff:ff", "ether src 02:00:00:00:00:01", "ether dst ff:ff:ff:ff:ff:ff"),
-    *("broadcast", "ether broadcast", "multicast", "ether multicast", "ip multicast", "ip6 multicast"),
+    *("ip broadcast", "broadcast", "ether broadcast", "multicast", "ether multicast", "ip multicast", "ip6 multicast"),
     *("vlan", "vlan 5", "vlan and tcp", "vlan 5 and ip host 10.0.0.1", "vlan and vlan", "vlan 9 and vlan 5 and tcp"),
     *("not vlan", "tcp or vlan 5 and tcp", "ip and (vlan or udp)", "mpls", "mpls 100", "mpls and ip", "mpls and mpls"),
     *("pppoed", "pppoes", "pppoes and ip", "geneve", "geneve and ip", "geneve 0 and host 10.0.0.1"),
@@ -75,7 +75,7 @@ REFUSED = (
         "1 + 2",
     ),
     *("len / 0 = 1", "len % 0 = 1", "ip[0] << 32 = 1", "ip[0] >> 40 = 1", "ip6 host 10.0.0.1", "arp port 80"),
-    *("gateway 10.0.0.1", "ip broadcast", "type mgt", "ifname eth0", "radio[0] = 1", "wlan addr4 1:2:3:4:5:6"),
+    *("gateway 10.0.0.1", "type mgt", "ifname eth0", "radio[0] = 1", "wlan addr4 1:2:3:4:5:6"),
     *(
         "net 10.0.0.0 mask 255.0.0.0.0",
         "tcp port http-no-such-service",

@@ -11,7 +11,9 @@ from typing import Final
 from pfq.errors import LiteralError, MachineError
 from pfq.lang.literals import printable
 
-ETHERNET, SNAPLEN, UNKNOWN_NETMASK = 1, 262_144, 0xFFFFFFFF
+ETHERNET, SNAPLEN = 1, 262_144
+NO_NETMASK = 0
+"""As `tcpdump -r` has it: `ip broadcast` then means the addresses of all zeros and all ones."""
 LONGEST_MESSAGE: Final = 200
 
 
@@ -44,7 +46,7 @@ def compiled(expression: str) -> list[tuple[int, int, int, int]]:
     with _LOCK:
         handle = library.pcap_open_dead(ETHERNET, SNAPLEN)
         try:
-            if library.pcap_compile(handle, program, encoded, 1, UNKNOWN_NETMASK):
+            if library.pcap_compile(handle, program, encoded, 1, NO_NETMASK):
                 message = library.pcap_geterr(handle).decode(errors="replace")
                 raise LiteralError(
                     f"libpcap refuses the filter: {printable(message, LONGEST_MESSAGE)}",

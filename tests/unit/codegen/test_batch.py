@@ -73,6 +73,17 @@ def agree(wanted: Group, seen: Sequence[Sighting], level: int = 2) -> list[Verdi
     return expected
 
 
+@pytest.mark.parametrize("expression", ["udp port 53", "udp src port 7 or udp dst port 53", "not udp port 53"])
+def test_a_port_that_was_cut_off_is_not_read_from_elsewhere(expression: str) -> None:
+    """The record itself begins with the bytes of port 53; with others in the frame the packet has them."""
+    frame = framed(ip4(udp(7, 53), 17), 0x0800)
+    behind_source = frame.index(bytes([0, 7, 0, 53])) + 2
+    seen = [Sighting(data, sent=len(frame), ts_ns=0x3500) for data in (frame, frame[:behind_source])]
+    whole_one, cut = agree(group("unit", BerkeleyFilter.parse(expression)), seen)
+    assert (whole_one.outcome is Outcome.SELECTED) is not expression.startswith("not")
+    assert cut.outcome is (Outcome.SELECTED if "src port 7" in expression else Outcome.FILTERED)
+
+
 HANDMADE = [Sighting(frame, tci=tci, ts_ns=FIRST_NS + at) for at, frame in enumerate(FRAMES.values()) for tci in (0, 5)]
 
 
