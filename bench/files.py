@@ -53,6 +53,16 @@ def counting(large: Path, packets: int) -> None:
             wanted = 8 if what[0] == "`" else None
             theirs = partial(rivals.tcpdump_filter, large, expression)
             compare(what, packets, ours, theirs, "tcpdump", wanted=wanted)
+    theirs = partial(rivals.tcpdump_filter, large, EXPRESSIONS[0])
+    compare("read(2) alone, on one core", packets, partial(read_only, large), theirs, "tcpdump")
+
+
+def read_only(path: Path) -> None:
+    """Takes the file's bytes from the kernel and does nothing with them."""
+    room = memoryview(bytearray(1 << 20))
+    with path.open("rb", buffering=0) as file:
+        while file.readinto(room):
+            pass
 
 
 def count(paths: Sequence[Path], expression: str, jobs: int = 1) -> float:
