@@ -22,7 +22,7 @@ EXPRESSIONS = (
     *("port 80", "tcp port 80", "udp port 53", "src port 80", "dst port 443", "tcp src port 1024"),
     *("portrange 1-1024", "portrange 80", "tcp dst portrange 80-443", "udp src portrange 50-60", "sctp port 80"),
     *("ether host ff:ff:ff:ff:ff:ff", "ether src 02:00:00:00:00:01", "ether dst ff:ff:ff:ff:ff:ff"),
-    *("ip broadcast", "broadcast", "ether broadcast", "multicast", "ether multicast", "ip multicast", "ip6 multicast"),
+    *("broadcast", "ether broadcast", "multicast", "ether multicast", "ip multicast", "ip6 multicast"),
     *("vlan", "vlan 5", "vlan and tcp", "vlan 5 and ip host 10.0.0.1", "vlan and vlan", "vlan 9 and vlan 5 and tcp"),
     *("not vlan", "tcp or vlan 5 and tcp", "ip and (vlan or udp)", "mpls", "mpls 100", "mpls and ip", "mpls and mpls"),
     *("pppoed", "pppoes", "pppoes and ip", "geneve", "geneve and ip", "geneve 0 and host 10.0.0.1"),
@@ -35,6 +35,7 @@ EXPRESSIONS = (
     *("ip[9] ^ 6 = 0", "ip[3] | 1 = 41", "ip[2:2] >> 3 = 5", "ip[8] / 16 = 4", "ip[8] % 16 = 0", "-ip[9] = -6"),
     *("ip and not tcp and not udp", "(tcp or udp) and (port 53 or port 80)", "tcp && !(src net 10 || port 443)"),
     *("ip and tcp[2:2] = 80 and ip[2:2] > 40", "link[0] = 255", "ether proto 0x88cc", "lat", "decnet", "aarp", ""),
+    "ip broadcast",
 )
 """Accepted by every libpcap since 1.9, and without names that must be looked up in a network."""
 
