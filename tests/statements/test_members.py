@@ -39,7 +39,7 @@ def test_s56_shares_follow_the_weights(netns_pair: Pair) -> None:
         places = groups.who([udp_frame(host, ports=(chance.randrange(1, 65536), 53)) for host in hosts])
     assert all(len(place) == 1 for place in places)
     for number, weight in weights.items():
-        assert abs(places.count((number,)) / count - weight / 8) < 0.06
+        assert abs(places.count((number,)) / count - weight / 8) < 0.02
 
 
 @pytest.mark.parametrize("weight", [0, -1, 9, 100])
@@ -114,7 +114,7 @@ def moved(before: dict[int, int], after: dict[int, int]) -> set[tuple[int, int]]
 
 def test_s60_the_mapping_changes_with_the_members_only(netns_pair: Pair) -> None:
     members = [Member(0), Member(1, 2), Member(2), Member(3)]
-    with bound(netns_pair, "steer_flow", members) as groups:
+    with bound(netns_pair, "steer_flow", [*members, Member(7, classes=2)]) as groups:
         first = groups.homes(FLOWS)
         groups.deliver([tcp_frame(f"10.9.{n}.1") for n in range(200)])
         assert groups.homes(FLOWS) == first, "other traffic"
@@ -125,13 +125,33 @@ def test_s60_the_mapping_changes_with_the_members_only(netns_pair: Pair) -> None
 
         assert with_members(*reversed(members)) == first, "the same members"
         a, b, c, d = members
-        left = moved(first, with_members(a, b, d))
+        without_c = with_members(a, b, d)
+        left = moved(first, without_c)
         assert left
         assert {old for old, _ in left} == {2}, "only the flows of a member that leaves move"
+        assert {new for _, new in left} == {0, 1, 3}, "to all others"
         assert with_members(*members) == first, "it is back"
-        heavier = moved(first, with_members(a, b, c, replace(d, weight=8)))
+        with_members(a, b, d)
+        assert {old for old, _ in moved(without_c, with_members(b, d))} == {0}
+        assert with_members(a, b, d) == without_c, "the last that left is back"
+        assert with_members(*members) == first, "both are back"
+        with_members(a, b, d)
+        with_members(b, d)
+        with_members(b, c, d)
+        assert with_members(*members) == first, "both are back, the other one first"
+
+        new = moved(first, with_members(*members, Member(7)))
+        assert {new for _, new in new} == {7}, "a new member takes flows, and nothing else moves"
+        assert {old for old, _ in new} == {0, 1, 2, 3}, "from all"
+        assert {old for old, _ in moved(groups.homes(FLOWS), with_members(*members))} == {7}
+        before = groups.homes(FLOWS)
+        heavier = moved(before, with_members(a, b, c, replace(d, weight=8)))
         assert {new for _, new in heavier} == {3}
-        in_another_class = moved(first, with_members(a, replace(b, classes=2), c, d))
+        lighter = moved(groups.homes(FLOWS), with_members(*members))
+        assert {old for old, _ in lighter} == {3}
+        before = groups.homes(FLOWS)
+        in_another_class = moved(before, with_members(a, replace(b, classes=2), c, d))
         assert {old for old, _ in in_another_class} == {1}
+        assert with_members(*members) == before, "in its class again"
     with bound(netns_pair, "steer_flow", members) as groups:
         assert groups.homes(FLOWS) == first, "started again"

@@ -54,6 +54,7 @@ class DataPath:
             code = self._code(spec.hook, spec.linear)
             self.memory: DeviceMemory = code.memory
             self._sets = code.sets
+            self._tables = [SteeringTable.of([], wanted.classes) for wanted in code.sets]
             self._maps = {m.name: self._undo.enter_context(Map.create(m)) for m in code.object.maps}
             self._counters = self._mapped(layouts.COUNTERS_MAP, writable=False)
             self._config = self._mapped(layouts.CONFIG_MAP, writable=True)
@@ -92,12 +93,12 @@ class DataPath:
         return code_of(replace(self._spec, hook=hook, linear=linear))
 
     def set_members(self, group: int, members: Sequence[Member]) -> None:
-        """Who is in a group: rewrites its steering tables, and nothing else."""
+        """Who is in a group: its steering tables follow, and nothing else changes."""
         for number, wanted in enumerate(self._sets):
             if wanted.group == group:
-                table = SteeringTable.of(members, wanted.classes).pack()
+                self._tables[number] = self._tables[number].with_members(members)
                 at = number * layouts.STEERING_BYTES
-                self._steering[at : at + layouts.STEERING_BYTES] = table
+                self._steering[at : at + layouts.STEERING_BYTES] = self._tables[number].pack()
 
     def set_device(self, name: str, ifindex: int) -> None:
         """Tells the program the number of a device that it forwards to; 0 when it is not there."""

@@ -1,26 +1,24 @@
 """The steering table: which end-point gets which hash, in the form the kernel program reads.
 
-Filled by weighted rendezvous hashing: every end-point draws a number for every entry of the table
-and the largest wins. An end-point's draws do not depend on the others, so when one leaves only its
-entries move, and when one joins it takes its share from all.
+A table follows its members: each change makes the next one, in which as little moves as can be (`shares`).
+What it remembers of members that left is not in the form for the kernel; `memory` has it.
 """
 
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+from functools import cached_property
 
 from pfq.codegen import layouts
+from pfq.engine.shares import Entries, in_turn
 from pfq.errors import UsageError
 from pfq.lang.action import DEFAULT_CLASSES, Action, Fanout
 
 MAX_WEIGHT = 8
 WORD32 = (1 << 32) - 1
-WORD64 = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +40,65 @@ class Member:
 
 @dataclass(frozen=True)
 class SteeringTable:
-    """The eligible members of one (group, set of classes)."""
+    """The eligible members of one (group, set of classes), and the entries dealt to them.
 
+    classes  mask of the set of classes
+    members  in ascending id
+    """
+
+    classes: int
     members: tuple[Member, ...]
+    entries: Entries
 
     @classmethod
     def of(cls, members: Sequence[Member], classes: int) -> SteeringTable:
-        """The members that are in one of the classes of the mask, in ascending id."""
-        eligible = [member for member in members if member.classes & classes]
-        return cls(tuple(sorted(eligible, key=lambda member: member.endpoint)))
+        """A table without a past, the same for the same members everywhere."""
+        return cls(classes, (), Entries()).with_members(members)
+
+    def with_members(self, members: Sequence[Member]) -> SteeringTable:
+        """The table that follows when these are the members of the group.
+
+        Only the entries of members that leave move, a new one takes its share from all others, and one
+        that comes back gets the entries that it had.
+        """
+        eligible = sorted((each for each in members if each.classes & self.classes), key=lambda each: each.endpoint)
+        entries = self.entries.dealt(weights_of(self.members), weights_of(eligible))
+        return SteeringTable(self.classes, tuple(eligible), entries)
+
+    @classmethod
+    def unpack(cls, packed: bytes, classes: int, memory: bytes = b"") -> SteeringTable:
+        """A table again, from what another process has left; raises UsageError when the sizes are wrong.
+
+        The members that it has are what the bytes say, in no other class than the table's. When the bytes were
+        half written, `with_members` puts it right.
+
+        packed  as `pack` made it
+        memory  as `memory` was then; without it members that come back are like new ones
+        """
+        if len(packed) != layouts.STEERING_BYTES:
+            raise UsageError(f"a steering table has {layouts.STEERING_BYTES} bytes, not {len(packed)}")
+        (turns,) = struct.unpack_from("<I", packed, layouts.TURNS)
+        weights = Counter(packed[layouts.ORDER : layouts.ORDER + min(turns, layouts.TABLE_ENTRIES)])
+        members = tuple(
+            Member(endpoint, min(weight, MAX_WEIGHT), classes)
+            for endpoint, weight in sorted(weights.items())
+            if endpoint < layouts.MAX_ENDPOINTS
+        )
+        owners = bytes(
+            owner if owner < layouts.MAX_ENDPOINTS else layouts.NOBODY_HERE
+            for owner in packed[layouts.HASHED : layouts.HASHED + layouts.TABLE_ENTRIES]
+        )
+        return cls(classes, members, Entries(owners, remembered(memory)))
+
+    @property
+    def memory(self) -> bytes:
+        """What the table remembers of members that left: for each entry how many, then their ids."""
+        return b"".join(bytes([len(left)]) + left for left in self.entries.left)
+
+    @property
+    def hashed(self) -> bytes:
+        """The end-point of each of the 512 entries."""
+        return self.entries.owners
 
     @property
     def ids(self) -> bytes:
@@ -61,20 +109,10 @@ class SteeringTable:
         """The members as a mask of end-points."""
         return sum(1 << member.endpoint for member in self.members)
 
-    @property
+    @cached_property
     def order(self) -> bytes:
         """Each member as often as its weight says, the turns of one spread over the whole round."""
-        turns = [((turn + 0.5) / m.weight, m.endpoint) for m in self.members for turn in range(m.weight)]
-        return bytes(endpoint for _, endpoint in sorted(turns))
-
-    @property
-    def hashed(self) -> bytes:
-        """The end-point of each of the 512 entries."""
-        if not self.members:
-            return bytes([layouts.NOBODY_HERE]) * layouts.TABLE_ENTRIES
-        scores = np.stack([draws(member.endpoint, member.weight) for member in self.members])
-        ids = np.frombuffer(self.ids, np.uint8)
-        return bytes(ids[scores.argmax(axis=0)])
+        return bytes(in_turn(weights_of(self.members)))
 
     def pack(self) -> bytes:
         """The table as the kernel program reads it (`layouts`, from MEMBERS on)."""
@@ -112,6 +150,10 @@ class SteeringTable:
         return frozenset() if endpoint == layouts.NOBODY_HERE else frozenset([endpoint])
 
 
+def weights_of(members: Sequence[Member]) -> dict[int, int]:
+    return {member.endpoint: member.weight for member in members}
+
+
 def mix(a: int) -> int:
     """Spreads a 32-bit steering hash over 32 bits; the original's function of 2017."""
     a = (a ^ 0xDEADBEEF) + (a << 4) & WORD32
@@ -120,14 +162,18 @@ def mix(a: int) -> int:
     return a ^ a >> 13
 
 
-def draws(endpoint: int, weight: int) -> npt.NDArray[np.float64]:
-    """What an end-point draws for each entry of the table; larger with a larger weight.
-
-    -weight / log(u) for u uniform in (0, 1) gives every end-point the share weight / sum of weights.
-    """
-    seed = np.uint64((endpoint + 1) * 0x9E3779B97F4A7C15 & WORD64)
-    z = seed + np.arange(1, layouts.TABLE_ENTRIES + 1, dtype=np.uint64) * np.uint64(0xD1B54A32D192ED03)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    uniform = ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) + 0.5
-    return -weight / np.log(uniform / 2.0**53)
+def remembered(memory: bytes) -> tuple[bytes, ...]:
+    """For each entry the members that left, from `SteeringTable.memory`; nothing is remembered by no bytes."""
+    if not memory:
+        return Entries().left
+    found: list[bytes] = []
+    at = 0
+    while at < len(memory) and len(found) < layouts.TABLE_ENTRIES:
+        end = at + 1 + memory[at]
+        found.append(bytes(dict.fromkeys(memory[at + 1 : end])))
+        at = end
+    if at != len(memory) or len(found) != layouts.TABLE_ENTRIES:
+        raise UsageError(
+            "the memory of a steering table is damaged", hint="leave it out: only who had left is forgotten"
+        )
+    return tuple(found)

@@ -106,8 +106,8 @@ def test_counts(run: Run) -> None:
         "5095 packets read\n"
         "  15 not selected: rejected by the filter\n"
         "  4514 selected for a class that has no end-point\n"
-        "  295 packets for end-point 0\n"
-        "  271 packets for end-point 1\n"
+        "  285 packets for end-point 0\n"
+        "  281 packets for end-point 1\n"
         "  counter 3: 588\n"
     )
     assert done.stderr == ""
