@@ -11,14 +11,16 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from pfq.codegen.device import Device, Group
+from pfq.codegen.device import Device, DeviceCode, Group, GroupCode
 from pfq.codegen.finish import Clock
 from pfq.codegen.llvm import I32, PTR, bpf_machine, new_module, optimised
 from pfq.codegen.memory import RingShape
 from pfq.codegen.spec import Hook, ObjectSpec
-from pfq.engine.datapath import DataPath
-from pfq.engine.endpoint import Endpoint
+from pfq.engine.datapath import DataPath, Hosts
+from pfq.engine.groupmemory import GroupMemory
 from pfq.engine.hooks import XDP_NATIVE
+from pfq.engine.memory import EngineMemory
+from pfq.engine.rings import Rings
 from pfq.engine.steering import Member, SteeringTable
 from pfq.kernel.maps import possible_cpus
 from pfq.kernel.programs import Program, load
@@ -68,8 +70,8 @@ class Fed:
     """A data path under test, with no device: its program is run by the benchmark itself."""
 
     program: Program
-    path: DataPath
-    endpoints: list[Endpoint]
+    memory: EngineMemory
+    endpoints: list[Rings]
 
 
 @contextmanager
@@ -79,13 +81,22 @@ def data_path(text: str, clock: Clock, slots: int, slot_bytes: int = 128) -> Ite
     group = Group(0, compile_text(text, "<bench>"))
     spec = Device(Hook.XDP, (group,), possible_cpus(), shape, clock=clock, inline=True, linear=True)
     with ExitStack() as undo:
-        endpoints = [Endpoint(number, shape, possible_cpus()) for number in range(ENDPOINTS)]
-        for endpoint in endpoints:
+        memory = EngineMemory()
+        undo.callback(memory.close)
+        endpoints = [Rings(shape, possible_cpus()) for _ in range(ENDPOINTS)]
+        for number, endpoint in enumerate(endpoints):
             undo.callback(endpoint.close)
-        path = DataPath(spec, endpoints)
+            memory.install(number, endpoint, shape.snaplen, clock)
+
+        def memory_of(code: GroupCode, device: DeviceCode) -> GroupMemory:
+            made = GroupMemory(code, device, memory.pool)
+            undo.callback(made.close)
+            made.set_members([Member(number) for number in range(ENDPOINTS)])
+            return made
+
+        path = DataPath(memory, spec, memory_of, Hosts())
         undo.callback(path.close)
-        path.set_members(0, [Member(number) for number in range(ENDPOINTS)])
-        yield Fed(path.program(XDP_NATIVE, linear=True), path, endpoints)
+        yield Fed(path.program(XDP_NATIVE, linear=True), memory, endpoints)
 
 
 def frames_for_all(size: int) -> list[bytes]:

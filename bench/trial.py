@@ -161,15 +161,15 @@ class Ours(Trial):
         self.code = compile_device(device)
         time = bytes(layouts.TRIAL_TIME) + struct.pack("<Q", TIME_NS)
         initial = {
-            layouts.STEERING_MAP: TABLE.pack(),
+            layouts.of_group(layouts.STEERING_MAP, 0): TABLE.pack(),
             layouts.CONFIG_MAP: time,
-            layouts.DATA_MAP: self.code.plan.content(),
+            layouts.of_group(layouts.DATA_MAP, 0): self.code.plan.content(),
         }
         super().__init__(self.code.object, initial)
 
     def decide(self, frame: bytes, cpu: int) -> Decision:
         scratch, counters = self.memory[layouts.SCRATCH_MAP], self.memory[layouts.COUNTERS_MAP]
-        start = cpu * self.code.memory.counters_stride
+        start = cpu * layouts.COUNTER_ROW_BYTES
         counters[start : start + layouts.GROUP_COUNTER_BYTES] = bytes(layouts.GROUP_COUNTER_BYTES)
         self.program.test_run(frame)
         record = scratch[cpu * self.code.memory.scratch_stride :][: layouts.FACTS]

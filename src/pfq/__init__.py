@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pfq.columns.addresses import addresses as addresses
     from pfq.engine.capture import Capture as Capture
     from pfq.engine.capture import Capture as capture  # noqa: N813  (the constructor is the function)
+    from pfq.engine.engine import Engine as Engine
     from pfq.errors import PfqError as PfqError
     from pfq.files.batch import FileReader as FileReader
     from pfq.files.batch import FileReader as read  # noqa: N813
@@ -35,6 +36,7 @@ _HOMES = {
     "sql": ("pfq.files.sql", "sql"),
     "capture": ("pfq.engine.capture", "Capture"),
     "Capture": ("pfq.engine.capture", "Capture"),
+    "Engine": ("pfq.engine.engine", "Engine"),
     "PfqError": ("pfq.errors", "PfqError"),
     "Run": ("pfq.files.run", "Run"),
     "flows": ("pfq.flow.reading", "flows"),
@@ -43,6 +45,7 @@ _HOMES = {
 
 __all__ = [
     "Capture",
+    "Engine",
     "FileReader",
     "PfqError",
     "Run",

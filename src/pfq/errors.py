@@ -19,6 +19,7 @@
       UsageError                the call or the command line is wrong (PFQ201)
         FileFormatError           PFQ202
         FileAccessError           PFQ203
+        NotPermittedError         PFQ204
       MachineError              this machine cannot do it
         KernelTooOldError         PFQ301
         NoPrivilegeError          PFQ302
@@ -212,6 +213,17 @@ class FileAccessError(UsageError):
     """A file cannot be opened, read or created."""
 
     code = "PFQ203"
+
+
+class NotPermittedError(UsageError):
+    """A group does not let this end-point do that.
+
+    Who may join depends on the policy of the group: `private` only its owner, `restricted` end-points of the
+    same process, `shared` all. Only members change what a group does; statistics of groups that are not shared
+    are for their owners.
+    """
+
+    code = "PFQ204"
 
 
 class MachineError(PfqError):

@@ -12,11 +12,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pfq.codegen.device import Device, DeviceCode, Group, compile_device
+from pfq.codegen.layouts import MAX_GROUPS
 from pfq.codegen.memory import RingShape
 from pfq.codegen.spec import Hook, ObjectSpec
 from pfq.errors import PfqError, ProgramError
 from pfq.kernel import features
-from pfq.kernel.maps import Map
+from pfq.kernel.pool import created
 from pfq.kernel.programs import load
 from pfq.lang.berkeley import BerkeleyFilter
 from pfq.lang.compile import compile_text
@@ -59,7 +60,7 @@ def filters_of_groups(hooks: Iterable[Hook], cpus: int) -> Iterator[Compiled]:
     texts = (*FAR, *EXPRESSIONS)
     programs = [compile_text(text) for text in ("unit", "steer_flow", 'filter (bpf "tcp") >-> steer_rrobin >-> kernel')]
     all_groups = [
-        Group(number, programs[number % 3], BerkeleyFilter.parse(text), VLANS[number // 3 % len(VLANS)])
+        Group(number % MAX_GROUPS, programs[number % 3], BerkeleyFilter.parse(text), VLANS[number // 3 % len(VLANS)])
         for number, text in enumerate(texts)
     ]
     for hook in hooks:
@@ -86,7 +87,7 @@ def refusals(programs: Iterable[Compiled]) -> list[str]:
     for text, spec in programs:
         try:
             with ExitStack() as undo:
-                maps = {each.name: undo.enter_context(Map.create(each)) for each in spec.maps}
+                maps = created(spec.maps, undo)
                 undo.enter_context(load(spec, maps, "pfq_accept", tcx=tcx))
         except PfqError as error:
             found.append(f"{text}\n{error}")

@@ -45,7 +45,10 @@ class KernelProgram:
         self._scratch = self._memory(maps[layouts.SCRATCH_MAP], undo)
         self._counters = self._memory(maps[layouts.COUNTERS_MAP], undo)
         self._config = self._memory(maps[layouts.CONFIG_MAP], undo)
-        self._data = self._memory(maps[layouts.DATA_MAP], undo) if layouts.DATA_MAP in maps else None
+        data = layouts.of_group(layouts.DATA_MAP, 0)
+        self._data = self._memory(maps[data], undo) if data in maps else None
+        hosts = layouts.HOSTS_MAP
+        self._hosts_memory = self._memory(maps[hosts], undo) if hosts in maps else None
         if self._data is not None:
             content = self.code.plan.content()
             self._data[: len(content)] = content
@@ -67,11 +70,11 @@ class KernelProgram:
 
     def decide(self, frame: bytes, *, world: World = WORLD) -> Action:
         """The action for a frame. Runs on CPU 0, which the caller is pinned to."""
-        plan = self.code.plan
-        if plan.hosts is not None and self._data is not None and self._hosts != world.hosts:
+        plan, region = self.code.plan, self.code.hosts.hosts
+        if region is not None and self._hosts_memory is not None and self._hosts != world.hosts:
             self._hosts = world.hosts
-            packed = plan.hosts.packed(PrefixSet.of(map(str, world.hosts)) if world.hosts else PrefixSet(""))
-            self._data[plan.hosts.offset : plan.hosts.offset + len(packed)] = packed
+            packed = region.packed(PrefixSet.of(map(str, world.hosts)) if world.hosts else PrefixSet(""))
+            self._hosts_memory[region.offset : region.offset + len(packed)] = packed
         struct.pack_into("<Q", self._config, layouts.TRIAL_TIME, world.now_ns)
         self._counters[: layouts.GROUP_COUNTER_BYTES] = bytes(layouts.GROUP_COUNTER_BYTES)
         self.program.test_run(frame)

@@ -29,7 +29,7 @@ class Snippet:
     @property
     def captures(self) -> bool:
         """It captures from a device, which needs the privilege."""
-        return "pfq.capture(" in self.code
+        return any(call in self.code for call in ("pfq.capture(", "pfq.Engine("))
 
     @property
     def file(self) -> str | None:

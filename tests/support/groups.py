@@ -20,6 +20,7 @@ from pfq.columns.records import RECORD_DTYPE
 from pfq.columns.verdicts import VERDICT_DTYPE
 from pfq.engine.steering import Member, SteeringTable
 from pfq.kernel.maps import Map, possible_cpus
+from pfq.kernel.pool import Part, created
 from pfq.kernel.programs import load
 from pfq.lang.action import Action, Fanout
 from pfq.lang.group import GroupInterpreter, Outcome
@@ -146,24 +147,28 @@ class KernelGroups:
         self.groups = tuple(groups)
         self.hook = hook
         code = compile_device(Device(hook, self.groups, cpus=possible_cpus(), rings=RINGS, trial=True))
-        maps = {spec.name: undo.enter_context(Map.create(spec)) for spec in code.object.maps}
+        maps = created(code.object.maps, undo)
         self._program = undo.enter_context(load(code.object, maps, "pfq_groups"))
-        self._counters = maps[layouts.COUNTERS_MAP].mmap(writable=True)
+        counters, filters = maps[layouts.COUNTERS_MAP], maps.get(layouts.FILTERS_MAP)
+        assert isinstance(counters, Map)
+        self._counters = counters.mmap(writable=True)
         undo.callback(self._counters.close)
-        if layouts.DATA_MAP in maps:
-            with maps[layouts.DATA_MAP].mmap(writable=True) as data:
-                content = code.plan.content()
-                data[: len(content)] = content
+        if isinstance(filters, Map):
+            with filters.mmap(writable=True) as memory:
+                memory[: code.filters.size] = code.filters.content()
+        for group in code.groups:
+            data = maps.get(layouts.of_group(layouts.DATA_MAP, group.number))
+            if isinstance(data, Part):
+                data.memory[: group.plan.size] = group.plan.content()
 
     def outcomes(self, frame: bytes) -> list[Outcome]:
         """What becomes of a frame in each group; each has counted it once. Runs on CPU 0."""
-        size = len(self.groups) * layouts.GROUP_COUNTER_BYTES
-        self._counters[:size] = bytes(size)
+        self._counters[: layouts.COUNTER_ROW_BYTES] = bytes(layouts.COUNTER_ROW_BYTES)
         self._program.test_run(frame)
-        return [self._outcome(place) for place in range(len(self.groups))]
+        return [self._outcome(group.number) for group in self.groups]
 
-    def _outcome(self, place: int) -> Outcome:
-        words = struct.unpack_from("<4Q", self._counters, place * layouts.GROUP_COUNTER_BYTES)
+    def _outcome(self, number: int) -> Outcome:
+        words = struct.unpack_from("<4Q", self._counters, number * layouts.GROUP_COUNTER_BYTES)
         arrived, *found = words
         assert (arrived, sorted(found)) == (1, [0, 0, 1]), words
         return Outcome(found.index(1))

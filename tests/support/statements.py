@@ -6,22 +6,29 @@ import platform
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import TypeVar
 
 from root.capture.harness import Packet, packets, send
 from root.network import Pair, Sender, eventually
 
-from pfq.codegen.device import Device, Group
+from pfq.codegen.device import Device, DeviceCode, Group, GroupCode
+from pfq.codegen.finish import Clock
 from pfq.codegen.memory import RingShape
 from pfq.codegen.spec import Hook
 from pfq.engine.capture import STORES_IN_ORDER
-from pfq.engine.datapath import DataPath
-from pfq.engine.endpoint import Endpoint
+from pfq.engine.datapath import DataPath, Hosts
+from pfq.engine.groupmemory import GroupMemory
 from pfq.engine.hooks import XDP_NATIVE, Way
+from pfq.engine.memory import EngineMemory
+from pfq.engine.rings import Rings
+from pfq.engine.side import Side
 from pfq.engine.statistics import GroupStatistics
 from pfq.engine.steering import Member
+from pfq.kernel.devices import device
 from pfq.kernel.maps import possible_cpus
+from pfq.kernel.programs import Program as KernelObject
 from pfq.kernel.programs import wait_for_running_programs
 from pfq.lang import to_program
 from pfq.lang.action import CONTROL_CLASS, Action, Fanout
@@ -151,14 +158,55 @@ RINGS = RingShape(slots=4096, slot_bytes=256, snaplen=224)
 CONTROL = 1 << CONTROL_CLASS
 
 
+class Path:
+    """The program of one device, with no engine around it: its members are given as they are."""
+
+    def __init__(self, spec: Device, endpoints: Mapping[int, Rings], undo: ExitStack) -> None:
+        self.memory = EngineMemory()
+        undo.callback(self.memory.close)
+        for number, rings in endpoints.items():
+            self.memory.install(number, rings, RINGS.snaplen, Clock.NS)
+        self._groups: dict[int, GroupMemory] = {}
+        undo.callback(lambda: [group.close() for group in self._groups.values()])
+        self._hosts = Hosts()
+        undo.callback(self._hosts.close)
+        self._path = DataPath(self.memory, spec, self._memory_of, self._hosts)
+        undo.callback(self._path.close)
+        self._side = Side(device("lo"), "in")
+        self._final: tuple[GroupStatistics, ...] | None = None
+        undo.callback(self._end)
+
+    def _memory_of(self, code: GroupCode, device: DeviceCode) -> GroupMemory:
+        return self._groups.setdefault(code.number, GroupMemory(code, device, self.memory.pool))
+
+    def set_members(self, group: int, members: Sequence[Member]) -> None:
+        self._groups[group].set_members(members)
+
+    def attach(self, ways: Sequence[Way], ifindex: int) -> None:
+        self._side.device = replace(self._side.device, index=ifindex)
+        self._side.attach(self._path, ways)
+
+    def program(self, way: Way, linear: bool) -> KernelObject:
+        return self._path.program(way, linear)
+
+    def _end(self) -> None:
+        self._side.detach()
+        wait_for_running_programs()
+        self._final = self.statistics()
+
+    def statistics(self) -> tuple[GroupStatistics, ...]:
+        """They stay readable."""
+        return self._final or tuple(self.memory.statistics(number) for number in sorted(self._groups))
+
+
 class Groups:
     """Groups of one device with their members.
 
     path       the data path, with `set_members` to change who is in a group
-    endpoints  all that are in some group, by number
+    endpoints  the rings of all that are in some group, by number
     """
 
-    def __init__(self, path: DataPath, endpoints: Mapping[int, Endpoint], sender: Sender) -> None:
+    def __init__(self, path: Path, endpoints: Mapping[int, Rings], sender: Sender) -> None:
         self.path = path
         self.endpoints = endpoints
         self._sender = sender
@@ -204,7 +252,7 @@ def places_of_both(homes: Mapping[T, int], pairs: Iterable[tuple[T, T]]) -> list
     return [tuple(sorted({homes[a], homes[b]})) for a, b in pairs]
 
 
-def received(endpoint: Endpoint) -> list[Packet]:
+def received(endpoint: Rings) -> list[Packet]:
     """What waits for an end-point."""
     return packets(iter(lambda: endpoint.reader.read(timeout=0), None))  # type: ignore[arg-type]
 
@@ -249,11 +297,10 @@ def loaded(
         ordered=platform.machine() in STORES_IN_ORDER,
     )
     with ExitStack() as undo:
-        endpoints = {number: Endpoint(number, RINGS, possible_cpus()) for number in sorted(numbers)}
+        endpoints = {number: Rings(RINGS, possible_cpus()) for number in sorted(numbers)}
         for endpoint in endpoints.values():
             undo.callback(endpoint.close)
-        path = DataPath(spec, list(endpoints.values()))
-        undo.callback(path.close)
+        path = Path(spec, endpoints, undo)
         for group, list_of_members in joined.items():
             path.set_members(group, list_of_members)
         yield Groups(path, endpoints, undo.enter_context(pair.sender()))

@@ -8,8 +8,18 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from pfq.codegen import layouts
+from pfq.codegen.data import DataPlan
 from pfq.codegen.kernel_calls import KernelCalls
 from pfq.codegen.llvm import I1, I8, I32, I64
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """The receiving device's own addresses in memory of their own: its plan, its name, a pointer to it."""
+
+    plan: DataPlan
+    memory: str
+    data: ir.Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +34,8 @@ class Surroundings:
     cpu       number of this CPU (i64), less than the rows of the data plan
     place     the group's place among the groups of the device
     tell      emits the sending of an event to the user, by its number; None: nobody listens
+    memory    what the memory that stays is called, where there are several
+    hosts     the set of the device's own addresses, where that is not in the memory that stays
     calls     what is asked of the machine, and what LLVM may know of values
     """
 
@@ -36,6 +48,8 @@ class Surroundings:
     place: int = 0
     tell: Callable[[ir.IRBuilder, int], None] | None = None
     calls: type[KernelCalls] = KernelCalls
+    memory: str = ""
+    hosts: Hosts | None = None
 
 
 class Arithmetic:

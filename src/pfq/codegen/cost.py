@@ -114,7 +114,7 @@ def _compiled(program: Program) -> tuple[int, list[Fact], bool]:
 
     device = Device(Hook.XDP, (Group(0, program),), cpus=64, rings=RingShape(4096, 2048, 2016), trial=True)
     code = compile_device(device)
-    return instructions(code), list(code.facts), bool(code.plan.size)
+    return instructions(code), list(code.facts), bool(code.plan.size or code.hosts.size)
 
 
 def instructions(code: DeviceCode) -> int:

@@ -17,7 +17,7 @@ from pfq.codegen import layouts
 from pfq.codegen.hooks import HookCode
 from pfq.codegen.kernel_calls import RB_FORCE_WAKEUP, Helper, KernelCalls
 from pfq.codegen.llvm import I16, I32, I64
-from pfq.codegen.memory import DeviceMemory
+from pfq.codegen.memory import DeviceMemory, RingShape
 from pfq.codegen.reading import swapped
 from pfq.lang.packet import TAG_BYTES, VLAN_TYPES
 
@@ -31,14 +31,17 @@ CHUNKS = (128, 64, 32, 16, 8)
 
 
 class Delivery:
-    """Emits the body of `u32 deliver(ctx, u32 endpoint)`."""
+    """Emits the body of `u32 deliver(ctx, u32 endpoint)` for end-points whose rings have one shape."""
 
-    def __init__(self, code: HookCode, endpoint: ir.Value, memory: DeviceMemory, ordered: bool) -> None:
+    def __init__(
+        self, code: HookCode, endpoint: ir.Value, memory: DeviceMemory, shape: RingShape, ordered: bool, clocks: int = 1
+    ) -> None:
         self.code = code
         self.b = code.b
         self.k: KernelCalls = code.k
         self.endpoint = endpoint
-        self.shape = memory.rings
+        self.shape = shape
+        self.clocks = clocks
         self.memory = memory
         self.ordered = ordered
 
@@ -47,7 +50,8 @@ class Delivery:
         cpu = self.k.cpu()
         self.scratch = self.memory.scratch(self.k, cpu)
         number = self.b.add(self.b.mul(self.endpoint, I32(self.memory.cpus)), self.b.trunc(cpu, I32))
-        ring = self.k.lookup(self.k.map(layouts.RINGS_MAP), number, done)
+        rings = layouts.of_shape(self.shape.slots, self.shape.slot_bytes)
+        ring = self.k.lookup(self.k.map(rings), number, done)
         producer = self.k.lookup(ring, I32(0), done)
         pages = self.k.lookup(self.k.map(layouts.CONSUMERS_MAP), self.endpoint, done)
         consumer = self.k.lookup(pages, self.b.trunc(cpu, I32), done)
@@ -93,9 +97,11 @@ class Delivery:
 
     def _fill(self, slot: ir.Value, groups: Sequence[int], lost: ir.Block) -> None:
         length = self.code.length()
-        long = self.b.icmp_unsigned(">", length, I64(self.shape.snaplen))
-        size = self.k.opaque(self.b.select(long, I64(self.shape.snaplen), length))
-        self._put(slot, "ts_ns", self.k.load(self.scratch, layouts.TIME, I64))
+        mine = self.memory.endpoint(self.k, self.endpoint)
+        snaplen = self.b.zext(self.k.load(mine, layouts.ENDPOINT_SNAPLEN, I32), I64)
+        long = self.b.icmp_unsigned(">", length, snaplen)
+        size = self.k.opaque(self.b.select(long, snaplen, length))
+        self._put(slot, "ts_ns", self._time(mine))
         self._put(slot, "len", length)
         self._put(slot, "ifindex", self.code.word(self.code.ifindex))
         self._put(slot, "mark", self.k.load(self.scratch, layouts.MARK, I32))
@@ -115,6 +121,16 @@ class Delivery:
             with no:
                 self._copy_as_it_is(slot, data, size, lost)
 
+    def _time(self, mine: ir.Value) -> ir.Value:
+        """By the end-point's clock; the time by `none` is never written."""
+        if self.clocks == 1:
+            return self.k.load(self.scratch, layouts.TIME, I64)
+        clock = self.k.opaque(self.b.zext(self.k.load(mine, layouts.ENDPOINT_CLOCK, I32), I64))
+        last = len(layouts.CLOCK_NUMBERS) - 1
+        at = self.b.select(self.b.icmp_unsigned("<", clock, I64(last)), clock, I64(last))
+        times = self.k.field(self.scratch, self.b.shl(self.b.and_(self.k.opaque(at), I64(3)), I64(3)))
+        return self.k.load(times, layouts.TIMES, I64)
+
     def _copy_as_it_is(self, slot: ir.Value, data: ir.Value, size: ir.Value, lost: ir.Block) -> None:
         first, end = self.code.limits()
         self._put(slot, "vlan_tci", I16(0))
@@ -131,15 +147,8 @@ class Delivery:
             self._put(slot, "group", I16(groups[0]))
             self._put(slot, "state", self.k.load(self.scratch, layouts.STATE, I32))
             return
-        bit = self.b.shl(I64(1), self.b.zext(self.endpoint, I64))
-        group, state = I16(0), I32(0)
-        for index, number in enumerate(groups):
-            at = layouts.GROUP_RESULTS + index * layouts.GROUP_RESULT_BYTES
-            mine = self.b.icmp_unsigned("!=", self.b.and_(self.k.load(self.scratch, at, I64), bit), I64(0))
-            group = self.b.select(mine, I16(number), group)
-            state = self.b.select(mine, self.k.load(self.scratch, at + 8, I32), state)
-        self._put(slot, "group", group)
-        self._put(slot, "state", state)
+        self._put(slot, "group", self.k.load(self.scratch, layouts.COPY_GROUP, I32))
+        self._put(slot, "state", self.k.load(self.scratch, layouts.COPY_STATE, I32))
 
     # bytes
 
@@ -193,9 +202,10 @@ class Delivery:
         self.k.store(self.b.bswap(self.b.trunc(tag, I16)), to, MACS_BYTES + 2)
         room = self.shape.snaplen - MACS_BYTES - TAG_BYTES
         if room > 0:
-            untagged = self.k.opaque(self.b.sub(size, I64(MACS_BYTES + TAG_BYTES)))
-            self._go_on_if(self.b.icmp_unsigned("<=", untagged, I64(room)), lost)
-            self._load_bytes(MACS_BYTES, self.k.field(to, MACS_BYTES + TAG_BYTES), untagged, lost)
+            with self.b.if_then(self.b.icmp_unsigned(">", size, I64(MACS_BYTES + TAG_BYTES))):
+                untagged = self.k.opaque(self.b.sub(size, I64(MACS_BYTES + TAG_BYTES)))
+                self._go_on_if(self.b.icmp_unsigned("<=", untagged, I64(room)), lost)
+                self._load_bytes(MACS_BYTES, self.k.field(to, MACS_BYTES + TAG_BYTES), untagged, lost)
 
     # wake-up
 

@@ -37,10 +37,12 @@ class Now:
 class HalfInUse:
     """Which half of a set of prefixes is in use; asked once for a packet, which must not meet two sets.
 
-    offset  of the set in the memory of programs
+    offset  of the set in the memory
+    memory  which that is; empty where programs have one only
     """
 
     offset: int
+    memory: str = ""
 
 
 @dataclass(frozen=True, slots=True)

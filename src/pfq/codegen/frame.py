@@ -37,7 +37,7 @@ class FrameCode(Reading):
             if fact in self.facts.slots:
                 self._put(fact, value(self.b))
         for half in self.facts.halves():
-            self._put(half, self.window.kept(self.b, half.offset))
+            self._put(half, self.window.kept(self.b, half))
 
     def _wires(self) -> None:
         """Fields at fixed places of the frame, where a tag that the device took off counts as if it were there."""

@@ -8,6 +8,7 @@ from functools import partial
 from llvmlite import ir
 
 from pfq.codegen import layouts
+from pfq.codegen.facts import HalfInUse
 from pfq.codegen.kernel_calls import Helper, KernelCalls
 from pfq.codegen.llvm import I8, I16, I32, I64, PTR
 from pfq.codegen.reading import Reach
@@ -229,5 +230,5 @@ class KernelWindow:
             return self.k.load(self.k.map(layouts.CONFIG_MAP), layouts.TRIAL_TIME, I64)
         return self.k.call(Helper.KTIME_GET_NS)
 
-    def kept(self, b: ir.IRBuilder, offset: int) -> ir.Value:
-        return b.zext(self.k.load(self.k.map(layouts.DATA_MAP), offset, I32), I64)
+    def kept(self, b: ir.IRBuilder, half: HalfInUse) -> ir.Value:
+        return b.zext(self.k.load(self.k.map(half.memory), half.offset, I32), I64)

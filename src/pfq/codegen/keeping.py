@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from pfq.codegen.arithmetic import Surroundings
+from pfq.codegen.arithmetic import Hosts, Surroundings
 from pfq.codegen.data import LINE, DataPlan, power_of_two
 from pfq.codegen.facts import Facts, HalfInUse
 from pfq.codegen.llvm import I1, I64
@@ -88,16 +88,17 @@ class Keeping(Questions):
         return result
 
     def address_in_set(self, side: str, addresses: PrefixSet) -> ir.Value:
-        return self._search(side, self.plan.prefixes(addresses))
+        return self._search(side, self.plan.prefixes(addresses), self.around.memory, self.around.data)
 
     def address_is_ours(self, side: str) -> ir.Value:
-        return self._search(side, self.plan.own_addresses())
+        hosts = self.around.hosts or Hosts(self.plan, self.around.memory, self.around.data)
+        return self._search(side, hosts.plan.own_addresses(), hosts.memory, hosts.data)
 
-    def _search(self, side: str, region: SetRegion) -> ir.Value:
-        used = self._fact(HalfInUse(region.offset))
+    def _search(self, side: str, region: SetRegion, memory: str, data: ir.Value) -> ir.Value:
+        used = self._fact(HalfInUse(region.offset, memory))
 
         def search() -> SearchCode:
-            return SearchCode(self.k, self.around.data, region, used)
+            return SearchCode(self.k, data, region, used)
 
         def in4() -> ir.Value:
             return search().has4(self.load("ip4", ADDRESS_OFFSETS[4][side], 4))

@@ -14,7 +14,7 @@ from pfq.codegen import layouts
 from pfq.codegen.arithmetic import Surroundings
 from pfq.codegen.data import LINE, DataPlan
 from pfq.codegen.emitter import CodeEmitter, start_action, start_packet
-from pfq.codegen.facts import Facts
+from pfq.codegen.facts import Facts, HalfInUse
 from pfq.codegen.headers import HeaderCode
 from pfq.codegen.llvm import I8, I32, I64, PTR, host_machine, new_module, optimised, stack_slot
 from pfq.codegen.places import Nowhere
@@ -84,8 +84,8 @@ class HostWindow:
     def now(self, b: ir.IRBuilder) -> ir.Value:
         return self._told(b, "now")
 
-    def kept(self, b: ir.IRBuilder, offset: int) -> ir.Value:
-        place = b.gep(self.data, [I64(offset)], source_etype=I8)
+    def kept(self, b: ir.IRBuilder, half: HalfInUse) -> ir.Value:
+        place = b.gep(self.data, [I64(half.offset)], source_etype=I8)
         return b.zext(b.load(place, typ=I32, align=4), I64)
 
 

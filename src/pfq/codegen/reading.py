@@ -10,7 +10,7 @@ from typing import Protocol as Interface
 
 from llvmlite import ir
 
-from pfq.codegen.facts import Bytes, Fact, Facts, Layer, Transport
+from pfq.codegen.facts import Bytes, Fact, Facts, HalfInUse, Layer, Transport
 from pfq.codegen.llvm import I1, I8, I64
 from pfq.lang.packet import ETHERNET_BYTES, MAX_TAGS, TAG_BYTES, VLAN_TYPES
 
@@ -80,8 +80,8 @@ class Window(Interface):
     def now(self, b: ir.IRBuilder) -> ir.Value:
         """Nanoseconds of the monotonic clock (i64)."""
 
-    def kept(self, b: ir.IRBuilder, offset: int) -> ir.Value:
-        """The u32 at an offset in the memory that programs keep (i64)."""
+    def kept(self, b: ir.IRBuilder, half: HalfInUse) -> ir.Value:
+        """The u32 in the memory of programs that says which half is in use (i64)."""
 
 
 class Reading:

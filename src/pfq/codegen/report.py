@@ -33,7 +33,7 @@ class Report:
 
     def emit(self) -> None:
         done = self.b.append_basic_block("done")
-        config = self.k.map(layouts.CONFIG_MAP)
+        config = self.k.map(layouts.ENGINE_MAP)
         now = self.k.call(Helper.KTIME_GET_NS)
         self._take_turn(config, now, done)
         scratch = self.memory.scratch(self.k, self.k.cpu())
@@ -77,7 +77,8 @@ class Report:
         for offset in range(0, layouts.ACTION_BYTES, 8):
             k.store(k.load(scratch, offset, I64), event, layouts.EVENT_ACTION + offset)
         k.store(now, event, layouts.EVENT_TIME)
-        k.store(self.site, event, layouts.EVENT_SITE)
+        generation = k.load(k.map(layouts.CONFIG_MAP), layouts.GENERATION, I32)
+        k.store(b.or_(self.site, generation), event, layouts.EVENT_SITE)
         length = self.code.length()
         k.store(b.trunc(length, I32), event, layouts.EVENT_LENGTH)
         k.store(self.code.word(self.code.ifindex), event, layouts.EVENT_INGRESS)

@@ -33,10 +33,18 @@ class Settlement:
     scratch   memory with the action in it, this CPU's
     counters  this group's counters on this CPU
     index     the group's place among the groups of the device
+    number    its number
     """
 
     def __init__(
-        self, k: KernelCalls, memory: SteeringMemory, scratch: ir.Value, counters: ir.Value, cpu: ir.Value, index: int
+        self,
+        k: KernelCalls,
+        memory: SteeringMemory,
+        scratch: ir.Value,
+        counters: ir.Value,
+        cpu: ir.Value,
+        index: int,
+        number: int = 0,
     ) -> None:
         self.k = k
         self.b = k.b
@@ -45,7 +53,8 @@ class Settlement:
         self.counters = counters
         self.cpu = cpu
         self.index = index
-        self.result = layouts.GROUP_RESULTS + index * layouts.GROUP_RESULT_BYTES
+        self.number = number
+        self.result = layouts.GROUP_RESULTS + number * layouts.GROUP_RESULT_BYTES
 
     def emit(
         self,
@@ -54,6 +63,7 @@ class Settlement:
         fanouts: set[Fanout],
         sets: Mapping[int, int],
         passes_up: bool,
+        elsewhere: ir.Block | None = None,
     ) -> None:
         """Goes on behind all ways that a packet can take: here when it is kept, at the blocks when it is not.
 
@@ -62,6 +72,7 @@ class Settlement:
         fanouts    what the program can leave behind
         sets       mask of classes -> steering table
         passes_up  whether it can pass packets up to Linux
+        elsewhere  from a queue that the group is not bound to: it never arrived
         """
         k, b = self.k, self.b
         end = b.append_basic_block("settled")
@@ -70,12 +81,13 @@ class Settlement:
             k.add(self.counters, layouts.SELECTIONS)
             self._select(fanouts, sets)
         b.branch(end)
-        for block, counter in ((dropped, layouts.DROPPED), (filtered, layouts.FILTERED)):
+        for block, counter in ((dropped, layouts.DROPPED), (filtered, layouts.FILTERED), (elsewhere, None)):
             if block is not None:
                 b.position_at_end(block)
                 k.barrier()
-                k.add(self.counters, counter)
-                self._store(I64(0))
+                if counter is not None:
+                    k.add(self.counters, counter)
+                self._store_nobody()
                 b.branch(end)
         b.position_at_end(end)
         if passes_up:
@@ -111,19 +123,39 @@ class Settlement:
         selected = self.b.phi(I64)
         for mask, block in arrivals:
             selected.add_incoming(mask, block)
-        with self.b.if_then(self.b.icmp_unsigned("==", selected, I64(0)), likely=False):
-            self.k.add(self.counters, layouts.NOBODY)
-        self._store(selected)
+        nobody = self.b.icmp_unsigned("==", selected, I64(0))
+        if self.memory.groups == 1:
+            with self.b.if_then(nobody, likely=False):
+                self.k.add(self.counters, layouts.NOBODY)
+            self.k.store(selected, self.scratch, layouts.SELECTED)
+            return
+        with self.b.if_else(nobody) as (nobody_here, somebody):
+            with nobody_here:
+                self.k.add(self.counters, layouts.NOBODY)
+                self._store_nobody()
+            with somebody:
+                self._store(selected)
+
+    def _store_nobody(self) -> None:
+        """Leaves what groups before have selected."""
+        if not self.index:
+            self.k.store(I64(0), self.scratch, layouts.SELECTED)
+            if self.memory.groups > 1:
+                self.k.store(I64(0), self.scratch, layouts.SELECTING)
 
     def _store(self, selected: ir.Value) -> None:
-        """Adds to the end-points that get the packet; the only group of a device is the one that selected them."""
-        k = self.k
-        if self.memory.groups > 1:
-            k.store(selected, self.scratch, self.result)
-            k.store(k.load(self.scratch, layouts.STATE, I32), self.scratch, self.result + 8)
-        if self.index:
-            selected = self.b.or_(k.load(self.scratch, layouts.SELECTED, I64), selected)
-        k.store(selected, self.scratch, layouts.SELECTED)
+        """Adds to the end-points that get the packet, and leaves what its copies say of this group."""
+        k, b = self.k, self.b
+        state, mine = k.load(self.scratch, layouts.STATE, I32), I64(1 << (layouts.MAX_GROUPS - 1 - self.number))
+        k.store(selected, self.scratch, self.result)
+        k.store(state, self.scratch, self.result + 8)
+        # The last group to do so is the highest, and often the only one.
+        k.store(selected, self.scratch, layouts.COPY_MASK)
+        k.store(state, self.scratch, layouts.COPY_STATE)
+        k.store(I32(self.number), self.scratch, layouts.COPY_GROUP)
+        for offset, value in ((layouts.SELECTING, mine), (layouts.SELECTED, selected)):
+            before = k.load(self.scratch, offset, I64) if self.index else I64(0)
+            k.store(b.or_(before, value), self.scratch, offset)
 
     def _table_number(self, sets: Mapping[int, int]) -> ir.Value:
         """Which steering table belongs to the action's classes."""

@@ -38,6 +38,7 @@ class MapSpec:
 
     direct: the code holds the address of the map's only value (BPF_PSEUDO_MAP_VALUE plus an
     offset) instead of the map itself.
+    pooled: the value may be a part of that of a larger map; a program can refer to 64 maps.
     """
 
     name: str
@@ -48,6 +49,7 @@ class MapSpec:
     flags: int = 0
     inner: MapSpec | None = None
     direct: bool = False
+    pooled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

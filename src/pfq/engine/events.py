@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pfq.codegen import layouts
@@ -14,6 +14,7 @@ from pfq.lang.packet import MACS_BYTES
 
 _HEAD = struct.Struct("<Q6I")
 _ACTION = struct.Struct("<Q6I")
+KEPT_GENERATIONS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class ProgramEvent:
     data     its first bytes, at most 192, a VLAN tag that the device took off put back
     ifindex  the receiving device
     action   what the group had decided by then; without counters, forwards and events
+    group    the number of the group
     """
 
     kind: EventKind
@@ -36,6 +38,7 @@ class ProgramEvent:
     data: bytes
     ifindex: int
     action: Action
+    group: int = 0
 
     def __str__(self) -> str:
         match self.kind:
@@ -66,28 +69,47 @@ def traced(action: Action) -> str:
     return ", ".join(parts)
 
 
-class EventReader:
-    """Reads the events of one device's programs."""
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A call that reports something: of which group, and what."""
 
-    def __init__(self, table: Map, sites: Sequence[Event]) -> None:
+    group: int
+    event: Event
+
+
+class EventReader:
+    """Reads the events of an engine's programs."""
+
+    def __init__(self, table: Map) -> None:
         self._ring = RingBuffer(table)
-        self._sites = sites
+        self._sites: dict[int, list[Site]] = {}
+
+    def know(self, generation: int, sites: list[Site]) -> None:
+        """What a program reports, by number."""
+        self._sites[generation] = sites
+        # Events of programs that were replaced long ago have been read, or will not be.
+        while len(self._sites) > KEPT_GENERATIONS:
+            del self._sites[next(iter(self._sites))]
 
     def events(self, clock_offset: int) -> Iterator[ProgramEvent]:
         """Those that came since the last call; clock_offset is what to add to the monotonic clock, in ns."""
         for record in self._ring.records():
-            yield self._event(record, clock_offset)
+            if (event := self._event(record, clock_offset)) is not None:
+                yield event
 
-    def _event(self, record: bytes, clock_offset: int) -> ProgramEvent:
+    def _event(self, record: bytes, clock_offset: int) -> ProgramEvent | None:
         time, site, length, captured, tag, tag_type, ingress = _HEAD.unpack_from(record)
         data = record[layouts.EVENT_DATA : layouts.EVENT_DATA + captured]
         if tag:
             put_back = struct.pack("<H", tag_type & 0xFFFF) + struct.pack(">H", tag & 0xFFFF)
             data = (data[:MACS_BYTES] + put_back + data[MACS_BYTES:])[: layouts.EVENT_SNAPLEN]
-        what = self._sites[site]
-        return ProgramEvent(
-            what.kind, what.text, time + clock_offset, length, data, ingress, action_of(record[layouts.EVENT_ACTION :])
-        )
+        known = self._sites.get(site >> layouts.GENERATION_SHIFT)
+        if known is None:
+            return None
+        found = known[site & (1 << layouts.GENERATION_SHIFT) - 1]
+        action = action_of(record[layouts.EVENT_ACTION :])
+        kind, text = found.event.kind, found.event.text
+        return ProgramEvent(kind, text, time + clock_offset, length, data, ingress, action, found.group)
 
     def close(self) -> None:
         self._ring.close()

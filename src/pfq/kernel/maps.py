@@ -33,6 +33,9 @@ class Map:
     Keys are numbers (arrays have no others). A map of maps has maps for values: see `set_inner`.
     """
 
+    offset = 0
+    """Where the value of a map begins that code refers to directly; that of a part is elsewhere."""
+
     def __init__(self, spec: MapSpec, fd: sys.Fd) -> None:
         self.spec = spec
         self._fd = fd

@@ -13,6 +13,7 @@ from pfq.errors import InternalError
 from pfq.kernel import abi, elf, loops, sys, verifier
 from pfq.kernel.abi import AttachType, ProgramType
 from pfq.kernel.maps import Map
+from pfq.kernel.pool import Part
 from pfq.kernel.sys import TestRun
 
 _LD_IMM64 = struct.Struct("<BBhiBBhi")
@@ -101,10 +102,10 @@ def xdp_context(frame_bytes: int, ifindex: int, queue: int = 0) -> bytes:
     return struct.pack("=6I", 0, frame_bytes, 0, ifindex, queue, 0)
 
 
-def load(spec: ObjectSpec, maps: Mapping[str, Map], name: str, *, tcx: bool = True) -> Program:
+def load(spec: ObjectSpec, maps: Mapping[str, Map | Part], name: str, *, tcx: bool = True) -> Program:
     """Loads a compiled program; raises VerifierError with the place in the user's program when refused.
 
-    maps  every map the code refers to, by name
+    maps  every map the code refers to, by name, or the part of one
     name  what the kernel lists it under, at most 15 characters
     tcx   a program of a TC hook is meant for a tcx link; False for a clsact filter
     """
@@ -135,7 +136,7 @@ def _types(hook: Hook, tcx: bool) -> tuple[ProgramType, AttachType]:
     return ProgramType.SCHED_CLS, AttachType.TCX_INGRESS if hook is Hook.TC_INGRESS else AttachType.TCX_EGRESS
 
 
-def _with_maps(image: elf.Image, spec: ObjectSpec, maps: Mapping[str, Map]) -> bytes:
+def _with_maps(image: elf.Image, spec: ObjectSpec, maps: Mapping[str, Map | Part]) -> bytes:
     direct = {map_spec.name: map_spec.direct for map_spec in spec.maps}
     insns = bytearray(image.insns)
     for reference in image.map_references:
@@ -143,7 +144,10 @@ def _with_maps(image: elf.Image, spec: ObjectSpec, maps: Mapping[str, Map]) -> b
             raise InternalError(f"the compiled program refers to a map `{reference.name}` that is not given")
         at = reference.insn * abi.INSN_BYTES
         first, registers, *_ = _LD_IMM64.unpack_from(insns, at)
-        kind, offset = (abi.PSEUDO_MAP_VALUE, reference.offset) if direct[reference.name] else (abi.PSEUDO_MAP_FD, 0)
-        fd = maps[reference.name].fd
+        found = maps[reference.name]
+        kind, offset = abi.PSEUDO_MAP_FD, 0
+        if direct[reference.name]:
+            kind, offset = abi.PSEUDO_MAP_VALUE, reference.offset + found.offset
+        fd = found.fd
         _LD_IMM64.pack_into(insns, at, first, registers & 0x0F | kind << 4, 0, fd, 0, 0, 0, offset)
     return bytes(insns)

@@ -196,14 +196,14 @@ def test_what_nobody_reads_is_missed_when_there_is_no_room(netns_pair: Pair) -> 
     with opened(netns_pair, 'log_msg "unread" >-> drop', slots=64) as capture, netns_pair.sender() as sender:
         for part in range(15):
             # as if more than a second had passed
-            struct.pack_into("<Q", capture._path._config, layouts.EVENT_TURN, 0)
+            struct.pack_into("<Q", capture._engine.memory._table, layouts.EVENT_TURN, 0)
             send(sender, map(flow_frame, range(BURST)))
             settled(capture, (part + 1) * BURST)
         sent = 15 * BURST
         assert capture.events_missed() > 400
         found = capture.events()
         assert 900 < len(found) == sent - capture.events_missed()
-        struct.pack_into("<Q", capture._path._config, layouts.EVENT_TURN, 0)
+        struct.pack_into("<Q", capture._engine.memory._table, layouts.EVENT_TURN, 0)
         send(sender, map(flow_frame, range(BURST)))
         settled(capture, sent + BURST)
         assert len(capture.events()) == BURST

@@ -143,7 +143,7 @@ def test_replacing_is_quick(netns_pair: Pair) -> None:
     """Beside a stream of packets; also a set of many prefixes."""
     many = [f"{10 + n // 65_536}.{n // 256 % 256}.{n % 256}.0/25" for n in range(20_000)]
     with counting(netns_pair, f'src_addr_in "{", ".join(many[:16_000])}"') as (capture, _):
-        (name,) = (known.name for known in capture._path.plan.sets)
+        (name,) = (known.name for known in capture._group.memory.code.plan.sets)
         ready = [PrefixSet.of(many[::step]) for step in (1, 2)]
         with streaming(netns_pair, frame(A), frame(B)):
             start = time.monotonic()

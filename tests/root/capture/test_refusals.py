@@ -135,7 +135,7 @@ def test_too_few_descriptors(netns_pair: Pair) -> None:
         kind, message, hint = child.stdout.read().splitlines()
     assert kind == "LimitError"
     assert "Too many open files" in message
-    assert "raise the limits of this process" in hint
+    assert "raise the limit" in hint
 
 
 @pytest.mark.parametrize("program", ["ip >-> steer_flwo", "is_tcp", "when tcp drop", "steer_to", "has_port 80"])

@@ -6,6 +6,7 @@ import hashlib
 import io
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -83,19 +84,25 @@ def test_the_maps() -> None:
     def value(name: str, size: int) -> MapSpec:
         return MapSpec(name, MapType.ARRAY, 4, size, 1, flags=MMAPABLE, direct=True)
 
+    def part(name: str, size: int) -> MapSpec:
+        return replace(value(name, size), pooled=True)
+
     ring = MapSpec("ring", MapType.ARRAY, 4, 128, 65, flags=MMAPABLE)
     consumer = MapSpec("consumer", MapType.ARRAY, 4, 128, CPUS, flags=MMAPABLE)
     doorbell = MapSpec("doorbell", MapType.RINGBUF, 0, 0, 4096)
     rows = 8  # 6 CPUs, rounded up
     assert compiled("ip >-> steer_flow", "udp").object.maps == (
         value("scratch", rows * layouts.scratch_bytes(2)),
-        value("counters", rows * 2 * layouts.GROUP_COUNTER_BYTES),
-        value("robin", 2 * rows * 64),
-        value("steering", 2 * layouts.STEERING_BYTES),
-        value("config", layouts.CONFIG_BYTES),
-        MapSpec("rings", MapType.ARRAY_OF_MAPS, 4, 4, 64 * CPUS, inner=ring),
+        value("counters", rows * 64 * layouts.GROUP_COUNTER_BYTES),
+        value("engine", layouts.ENGINE_BYTES),
+        value("config", layouts.config_bytes(2)),
+        MapSpec("rings128x64", MapType.ARRAY_OF_MAPS, 4, 4, 64 * CPUS, inner=ring),
         MapSpec("consumers", MapType.ARRAY_OF_MAPS, 4, 4, 64, inner=consumer),
         MapSpec("doorbells", MapType.ARRAY_OF_MAPS, 4, 4, 64, inner=doorbell),
+        part("steering0", layouts.STEERING_BYTES),
+        part("robin0", rows * 64),
+        part("steering1", layouts.STEERING_BYTES),
+        part("robin1", rows * 64),
     )
 
 
@@ -106,9 +113,9 @@ def test_references_to_maps_are_relocations_against_known_names() -> None:
     symbols = found.get_section_by_name(".symtab")
     section = found.get_section_by_name(".relxdp")
     referred = {symbols.get_symbol(entry["r_info_sym"]).name for entry in section.iter_relocations()}
-    assert referred - {"", "deliver"} == names
-    without_clock = compiled("steer_rrobin", clock=Clock.NONE)
-    assert b"config\0" not in elf(without_clock).get_section_by_name(".strtab").data()
+    assert referred - {"", "deliver"} == names - {"config"}
+    with_devices = compiled('link ["lo"]', hook=Hook.TC_INGRESS)
+    assert b"config\0" in elf(with_devices).get_section_by_name(".strtab").data()
 
 
 def test_a_steering_table_for_each_group_and_set_of_classes() -> None:

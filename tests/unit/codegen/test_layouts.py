@@ -13,6 +13,7 @@ from pfq.codegen.layouts import scratch_bytes
 from pfq.codegen.memory import DeviceMemory, RingShape
 from pfq.codegen.native import ActionRecord
 from pfq.lang.action import COUNTERS, MAX_EVENTS, MAX_FORWARDS, Action, Event, EventKind, Fanout
+from pfq.layout import SLOT_SIZES
 
 RINGS = RingShape(slots=64, slot_bytes=128, snaplen=96)
 
@@ -68,11 +69,17 @@ def test_scratch_memory_does_not_overlap() -> None:
         (layouts.SELECTED, 8),
         (layouts.TIME, 8),
         (layouts.PASSED_UP, 4),
+        (layouts.TAKEN, 4),
         (layouts.SPARE, 8),
         (layouts.FORWARD_COUNT, 4),
         (layouts.EVENT_COUNT, 4),
         (layouts.FORWARDS, 2 * MAX_FORWARDS),
         (layouts.EVENTS, MAX_EVENTS),
+        (layouts.COPY_STATE, 4),
+        (layouts.COPY_GROUP, 4),
+        (layouts.SELECTING, 8),
+        (layouts.TIMES, 8 * len(layouts.CLOCK_NUMBERS)),
+        (layouts.COPY_MASK, 8),
         (layouts.FACTS, 8 * layouts.MAX_FACTS),
         (layouts.EVENT, layouts.EVENT_BYTES),
         (layouts.WIRE, layouts.WIRE_BYTES),
@@ -93,17 +100,38 @@ def test_an_event_does_not_overlap() -> None:
     )
 
 
-def test_settings_of_a_running_program_do_not_overlap() -> None:
+def test_settings_of_an_engine_do_not_overlap() -> None:
     do_not_overlap(
         (layouts.CLOCK_OFFSET, 8),
-        (layouts.TRIAL_TIME, 8),
+        (layouts.COARSE_OFFSET, 8),
         (layouts.EVENT_TURN, 8),
         (layouts.EVENTS_HELD_BACK, 8),
         (layouts.EVENTS_LOST, 8),
+        (layouts.BY_NS, 8),
+        (layouts.BY_COARSE, 8),
+        (layouts.ENDPOINTS, layouts.MAX_ENDPOINTS * layouts.ENDPOINT_BYTES),
+        (layouts.ENGINE_BYTES, 0),
+    )
+    entry = (layouts.ENDPOINT_SNAPLEN, layouts.ENDPOINT_SHAPE, layouts.ENDPOINT_CLOCK)
+    do_not_overlap(*((at, 4) for at in entry), (layouts.ENDPOINT_BYTES, 0))
+
+
+def test_settings_of_a_program_do_not_overlap() -> None:
+    do_not_overlap(
+        (layouts.GENERATION, 4),
+        (layouts.TRIAL_TIME, 8),
         (layouts.DEVICES, 4 * layouts.MAX_DEVICES),
         (layouts.CONFIG_BYTES, 0),
     )
     assert layouts.DEVICES % 4 == 0
+    assert layouts.config_bytes(1) == layouts.CONFIG_BYTES
+    assert layouts.config_bytes(64) == layouts.DEVICES + 64 * 4 * layouts.MAX_DEVICES
+
+
+def test_shapes_of_rings_have_different_numbers() -> None:
+    shapes = [(1 << n, size) for n in range(1, 19) for size in SLOT_SIZES]
+    assert len({layouts.shape_number(*shape) for shape in shapes}) == len(shapes)
+    assert len({layouts.of_shape(*shape) for shape in shapes}) == len(shapes)
 
 
 def test_numbers_fit_their_field() -> None:
@@ -116,7 +144,8 @@ def test_numbers_fit_their_field() -> None:
 def test_the_scratch_of_a_cpu_is_whole_cache_lines(groups: int) -> None:
     size = scratch_bytes(groups)
     assert size % 64 == 0
-    assert layouts.GROUP_RESULTS + groups * layouts.GROUP_RESULT_BYTES <= size
+    results = 1 if groups == 1 else layouts.MAX_GROUPS
+    assert layouts.GROUP_RESULTS + results * layouts.GROUP_RESULT_BYTES <= size
 
 
 def test_counters_of_a_group() -> None:
@@ -128,6 +157,6 @@ def test_counters_of_a_group() -> None:
 
 @pytest.mark.parametrize(("cpus", "rows"), [(1, 1), (2, 2), (3, 4), (64, 64), (65, 128)])
 def test_rows_are_a_power_of_two(cpus: int, rows: int) -> None:
-    memory = DeviceMemory(cpus, 1, 1, RINGS)
+    memory = DeviceMemory(cpus, 1, (RINGS,))
     assert memory.rows == rows
     assert memory.maps()[0].value_bytes == rows * memory.scratch_stride

@@ -10,7 +10,7 @@ import pytest
 from pfq.codegen import layouts
 from pfq.codegen.spec import MapSpec, MapType
 from pfq.engine import events
-from pfq.engine.events import EventReader, ProgramEvent, traced
+from pfq.engine.events import EventReader, ProgramEvent, Site, traced
 from pfq.kernel.maps import Map
 from pfq.lang.action import ANY_CLASSES, Action, Event, EventKind, Fanout
 
@@ -53,7 +53,8 @@ class Records:
 def decoded(monkeypatch: pytest.MonkeyPatch, *held: bytes, offset: int = 0) -> list[ProgramEvent]:
     records = Records(*held)
     monkeypatch.setattr(events, "RingBuffer", lambda table: records)
-    reader = EventReader(Map.__new__(Map), SITES)
+    reader = EventReader(Map.__new__(Map))
+    reader.know(0, [Site(0, site) for site in SITES])
     found = list(reader.events(offset))
     assert list(reader.events(offset)) == [], "each once"
     reader.close()
@@ -150,7 +151,7 @@ def test_the_map_of_events_is_a_ring_buffer() -> None:
     from pfq.codegen.memory import DeviceMemory, RingShape
 
     shape = RingShape(slots=64, slot_bytes=128, snaplen=96)
-    without, with_events = (DeviceMemory(2, 1, 1, shape, events=events).maps() for events in (False, True))
+    without, with_events = (DeviceMemory(2, 1, (shape,), events=events).maps() for events in (False, True))
     assert [spec for spec in with_events if spec not in without] == [
         MapSpec(layouts.EVENTS_MAP, MapType.RINGBUF, 0, 0, 1 << 18)
     ]

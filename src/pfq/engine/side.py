@@ -1,0 +1,88 @@
+"""One side of a device, incoming or outgoing: what is attached to it, and putting another program in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pfq.codegen.device import Device as DeviceSpec
+from pfq.codegen.spec import Hook
+from pfq.engine.bindings import SideName
+from pfq.engine.datapath import DataPath
+from pfq.engine.hooks import Way
+from pfq.errors import DeviceGoneError, KernelRefusedError
+from pfq.kernel.attach import Attachment
+from pfq.kernel.devices import Device
+
+
+class Side:
+    """The program that runs for one direction of a device's packets.
+
+    name    `in` or `out`
+    path    the generation that runs; None before the first
+    linear  it was attached as a program for frames in one buffer
+    gone    the device is not there any more, and with it the program
+    """
+
+    def __init__(self, device: Device, name: SideName) -> None:
+        self.device = device
+        self.name = name
+        self.path: DataPath | None = None
+        self.way: Way | None = None
+        self.linear = self.gone = False
+        self._attachment: Attachment | None = None
+
+    @property
+    def spec(self) -> DeviceSpec | None:
+        return self.path.spec if self.path else None
+
+    def prepare(self, path: DataPath) -> None:
+        """Loads the program that is to follow, so that a refusal comes before anything is touched."""
+        if self.way is not None:
+            path.program(self.way, self.linear)
+
+    def attach(self, path: DataPath, ways: Iterable[Way]) -> None:
+        """Attaches by the first way that the device can do."""
+        refusal: KernelRefusedError | None = None
+        for way, linear in tries(ways, path.spec.linear):
+            try:
+                self._attachment = way.attach(path.program(way, linear), self.device.index)
+            except KernelRefusedError as error:
+                refusal = refusal or (None if linear else error)
+            else:
+                self.path, self.way, self.linear = path, way, linear
+                return
+        assert refusal is not None, "at least one way is tried"
+        raise refusal
+
+    def swap(self, path: DataPath) -> DataPath | None:
+        """Puts another generation in the place of the one that runs, which it gives back."""
+        assert self._attachment is not None
+        assert self.way is not None, "it is attached"
+        before = self.path
+        try:
+            self._attachment.swap(path.program(self.way, self.linear))
+        except DeviceGoneError:
+            self.gone = True
+        self.path = path
+        return before
+
+    def detach(self) -> DataPath | None:
+        """Takes the program off the device; gives back what ran. Again is harmless."""
+        if self._attachment is not None:
+            self._attachment.detach()
+        before, self.path = self.path, None
+        self._attachment = self.way = None
+        return before
+
+    def close(self) -> None:
+        """Detaches and gives all back. Counters are not its own."""
+        if (path := self.detach()) is not None:
+            path.close()
+
+
+def tries(ways: Iterable[Way], linear: bool) -> Iterator[tuple[Way, bool]]:
+    """Each way with `linear`; XDP for one buffer is refused when the device's peer has a large MTU."""
+    for way in ways:
+        if linear and way.hook is Hook.XDP:
+            yield way, True
+        yield way, False
