@@ -9,6 +9,7 @@ import numpy as np
 
 from pfq.columns.arrow import ArrowTable, Column, Nullable
 from pfq.columns.ethernet import as_ethernet
+from pfq.columns.exports import Tabular, pandas_frame, polars_frame
 from pfq.columns.headers import decode
 from pfq.columns.packages import package
 from pfq.columns.records import Array, Records
@@ -62,7 +63,7 @@ class HeaderColumn:
         return column
 
 
-class PacketColumns:
+class PacketColumns(Tabular):
     """Packets as columns; a column of headers has 0 for packets that do not have the field.
 
     Headers mean what they mean in pfq-lang. They are read for all packets of the batch at once, when the first such
@@ -133,26 +134,13 @@ class PacketColumns:
         names = self._names(columns)
         return ArrowTable({name: self._exported(name) for name in names})
 
-    def __arrow_c_schema__(self) -> object:
-        return self.to_arrow().__arrow_c_schema__()
-
-    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
-        return self.to_arrow().__arrow_c_array__(requested_schema)
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self.to_arrow().__arrow_c_stream__(requested_schema)
-
     def to_polars(self, columns: Iterable[str] | None = None) -> polars.DataFrame:
         """The batch as a data frame of Polars. Raises MachineError when that is not installed."""
-        frame: polars.DataFrame = package("polars", "polars").DataFrame(self.to_arrow(columns))
-        return frame
+        return polars_frame(self.to_arrow(columns))
 
     def to_pandas(self, columns: Iterable[str] | None = None) -> pandas.DataFrame:
         """The batch as a data frame of pandas. Raises MachineError when that is not installed."""
-        pandas = package("pandas", "pandas")
-        from pfq.columns.dataframe import frame
-
-        return frame(pandas, {name: self._exported(name) for name in self._names(columns)})
+        return pandas_frame({name: self._exported(name) for name in self._names(columns)})
 
     def scapy(self, i: int) -> Any:
         """Packet `i` as a packet of scapy, with its time. Raises IndexError, and MachineError without scapy."""

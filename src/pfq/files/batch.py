@@ -13,6 +13,7 @@ import numpy as np
 
 from pfq._libpfq import ffi, lib
 from pfq.columns.arrow import ArrowStream
+from pfq.columns.exports import Streamed
 from pfq.columns.packages import package
 from pfq.columns.packets import PacketColumns
 from pfq.columns.records import RECORD_DTYPE, Array, Records
@@ -22,7 +23,6 @@ from pfq.layout import RECORD
 
 if TYPE_CHECKING:
     import pandas
-    import polars
 
 DATA_LIMIT: Final = 256 << 20
 """The most bytes of `FileBatch.data`."""
@@ -171,7 +171,7 @@ class FileBatch(PacketColumns):
         return self.records
 
 
-class FileReader:
+class FileReader(Streamed):
     """Capture files as batches of packets, one file after the other; what `pfq.read` returns.
 
     Iterating reads the files from the start, each time anew:
@@ -206,17 +206,6 @@ class FileReader:
     def to_arrow(self) -> ArrowStream:
         """All packets as a table, read while it is used: `pyarrow.table(reader.to_arrow())`."""
         return ArrowStream(_empty().to_arrow(self.columns), lambda: (batch.to_arrow(self.columns) for batch in self))
-
-    def __arrow_c_schema__(self) -> object:
-        return self.to_arrow().__arrow_c_schema__()
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self.to_arrow().__arrow_c_stream__(requested_schema)
-
-    def to_polars(self) -> polars.DataFrame:
-        """All packets as a data frame of Polars. Raises MachineError when that is not installed."""
-        frame: polars.DataFrame = package("polars", "polars").DataFrame(self.to_arrow())
-        return frame
 
     def to_pandas(self) -> pandas.DataFrame:
         """All packets as a data frame of pandas. Raises MachineError when that is not installed."""

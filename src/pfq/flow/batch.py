@@ -9,13 +9,12 @@ import numpy as np
 
 from pfq._libpfq import ffi, lib
 from pfq.columns.arrow import ArrowTable, Column, Nullable
-from pfq.columns.packages import package
+from pfq.columns.exports import Tabular, pandas_frame
 from pfq.columns.packets import TIMES
 from pfq.columns.records import Array
 
 if TYPE_CHECKING:
     import pandas
-    import polars
 
 _SIMPLE: Final = {"uint8_t": "u1", "uint16_t": "<u2", "uint32_t": "<u4", "uint64_t": "<u8"}
 
@@ -70,7 +69,7 @@ class FlowColumn:
         return self if batch is None else batch.array[self._name]
 
 
-class FlowBatch:
+class FlowBatch(Tabular):
     """Flows in the order in which they ended. Who sent the first packet of a flow is `src`.
 
     array  the flows as one structured array of `FLOW_DTYPE`; the columns are views of it
@@ -112,26 +111,9 @@ class FlowBatch:
         """A table for any package that speaks Arrow: `polars.DataFrame(table)`, `pyarrow.table(table)`."""
         return ArrowTable({name: self._exported(name) for name in TABLE})
 
-    def __arrow_c_schema__(self) -> object:
-        return self.to_arrow().__arrow_c_schema__()
-
-    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
-        return self.to_arrow().__arrow_c_array__(requested_schema)
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self.to_arrow().__arrow_c_stream__(requested_schema)
-
-    def to_polars(self) -> polars.DataFrame:
-        """The flows as a data frame of Polars. Raises MachineError when that is not installed."""
-        frame: polars.DataFrame = package("polars", "polars").DataFrame(self.to_arrow())
-        return frame
-
     def to_pandas(self) -> pandas.DataFrame:
         """The flows as a data frame of pandas. Raises MachineError when that is not installed."""
-        pandas = package("pandas", "pandas")
-        from pfq.columns.dataframe import frame
-
-        return frame(pandas, {name: self._exported(name) for name in TABLE})
+        return pandas_frame({name: self._exported(name) for name in TABLE})
 
     def _exported(self, name: str) -> Column:
         """A column as tables have it; a time that is not known is missing."""

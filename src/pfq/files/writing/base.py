@@ -153,9 +153,17 @@ class FileWriter(PacketWriter):
     def _format(self, job: Any) -> int:
         """Packets into the buffer; returns bytes."""
 
-    @abstractmethod
     def _whole(self, data: bytes) -> tuple[int, int]:
         """Bytes of the whole packets at the start of `data`, and their number."""
+        whole = packets = 0
+        while (size := self._size(data, whole)) is not None and whole + size <= len(data):
+            packets += 1
+            whole += size
+        return whole, packets
+
+    @abstractmethod
+    def _size(self, data: bytes, at: int) -> int | None:
+        """Bytes that the packet at a place takes in the file; None where not even that can be read."""
 
     @abstractmethod
     def _refusal(self, record: Any) -> PfqError:

@@ -63,16 +63,11 @@ class PcapWriter(FileWriter):
     def _format(self, job: Any) -> int:
         return int(lib.pfq_write_pcap(job))
 
-    def _whole(self, data: bytes) -> tuple[int, int]:
-        whole = packets = 0
-        while whole + _RECORD.size <= len(data):
-            _, _, caplen, _ = _RECORD.unpack_from(data, whole)
-            size = _RECORD.size + caplen
-            if whole + size > len(data):
-                break
-            packets += 1
-            whole += size
-        return whole, packets
+    def _size(self, data: bytes, at: int) -> int | None:
+        if at + _RECORD.size > len(data):
+            return None
+        _, _, caplen, _ = _RECORD.unpack_from(data, at)
+        return _RECORD.size + int(caplen)
 
     def _refusal(self, record: Any) -> PfqError:
         if record["link_type"] == self._job.link_type:

@@ -76,15 +76,8 @@ class PcapngWriter(FileWriter):
     def _format(self, job: Any) -> int:
         return int(lib.pfq_write_pcapng(job))
 
-    def _whole(self, data: bytes) -> tuple[int, int]:
-        whole = packets = 0
-        while whole + 8 <= len(data):
-            _, size = struct.unpack_from("<II", data, whole)
-            if whole + size > len(data):
-                break
-            packets += 1
-            whole += size
-        return whole, packets
+    def _size(self, data: bytes, at: int) -> int | None:
+        return int(struct.unpack_from("<I", data, at + 4)[0]) if at + 8 <= len(data) else None
 
     def _refusal(self, record: Any) -> PfqError:
         return InternalError(f"a packet of interface {record['interface']}, of {len(self._numbers)} known")
