@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pfq.cli.filters import read_filter
-from pfq.cli.printing.options import printing_options
+from pfq.cli.printing.options import Shown, printing_options
 from pfq.cli.rotating import check_rotation, rotation_options
 from pfq.cli.vlans import vlan_option
 from pfq.errors import UsageError
@@ -24,8 +24,8 @@ LONGEST_SNAPLEN = 65_535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """The command line, as it was given; the names are those of the options below."""
+class Settings(Shown):
+    """The command line, as it was given; the names are those of the options below and of those shared."""
 
     device: str | None
     list_devices: bool
@@ -42,17 +42,6 @@ class Settings:
     file_size: int | None
     file_seconds: int | None
     file_count: int | None
-    line_buffered: bool
-    as_json: bool
-    numeric: int
-    link: bool
-    quiet: int
-    absolute: bool
-    stamp: int
-    verbose: int
-    hexadecimal: int
-    hexadecimal_ascii: int
-    ascii: int
     modest: bool
     direction: Direction
     clock: ClockName

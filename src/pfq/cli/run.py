@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pfq.cli.filters import read_filter
-from pfq.cli.printing.options import printing_options
+from pfq.cli.printing.options import Shown, printing_options
 from pfq.cli.rotating import check_rotation, rotation_options
 from pfq.cli.vlans import vlan_option
 from pfq.errors import UsageError
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """The command line, as it was given; the names are those of the options below."""
+class Settings(Shown):
+    """The command line, as it was given; the names are those of the options below and of those shared."""
 
     files: tuple[str, ...]
     program: str | None
@@ -33,17 +33,6 @@ class Settings:
     file_count: int | None
     only_count: bool
     limit: int | None
-    line_buffered: bool
-    as_json: bool
-    numeric: int
-    link: bool
-    quiet: int
-    absolute: bool
-    stamp: int
-    verbose: int
-    hexadecimal: int
-    hexadecimal_ascii: int
-    ascii: int
     vlans: frozenset[int] | None
     jobs: int
     expression: tuple[str, ...]

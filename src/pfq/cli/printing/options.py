@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -44,23 +45,21 @@ def printing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-class Shown(Protocol):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
     """What these options leave in a command's settings."""
 
-    @property
-    def link(self) -> bool: ...
-    @property
-    def quiet(self) -> int: ...
-    @property
-    def absolute(self) -> bool: ...
-    @property
-    def verbose(self) -> int: ...
-    @property
-    def hexadecimal(self) -> int: ...
-    @property
-    def hexadecimal_ascii(self) -> int: ...
-    @property
-    def ascii(self) -> int: ...
+    line_buffered: bool
+    as_json: bool
+    numeric: int
+    link: bool
+    quiet: int
+    absolute: bool
+    stamp: int
+    verbose: int
+    hexadecimal: int
+    hexadecimal_ascii: int
+    ascii: int
 
 
 def look(settings: Shown) -> tuple[Style, Dump | None]:
