@@ -156,7 +156,9 @@ class PacketColumns(Tabular):
     def _names(cls, columns: Iterable[str] | None) -> Sequence[str]:
         if columns is None:
             return cls.TABLE
-        names = tuple(columns)
+        names = (columns,) if isinstance(columns, str) else tuple(columns)
+        if not names:
+            raise UsageError("a table without a column", hint="name some, or leave `columns` out for the usual ones")
         known = tuple(dict.fromkeys((*cls.TABLE, *cls.MORE)))
         for name in names:
             if name not in known:

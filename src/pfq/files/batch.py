@@ -35,7 +35,7 @@ Source = str | PathLike[str] | BinaryIO
 def sources(paths: Source | Iterable[Source]) -> tuple[Source, ...]:
     """One file or several as several; a file object is one, though it can be iterated over.
 
-    Raises UsageError for what is no file.
+    Raises UsageError for what is no file, and for none at all.
     """
     one = isinstance(paths, str | bytes | PathLike) or hasattr(paths, "read")
     try:
@@ -45,6 +45,8 @@ def sources(paths: Source | Iterable[Source]) -> tuple[Source, ...]:
     for path in found:
         if not isinstance(path, str | PathLike) and not hasattr(path, "read"):
             raise UsageError(f"{path!r} is no file to read", hint="give the name of one, or a file open for reading")
+    if not found:
+        raise UsageError("there is no file to read", hint="give one path, or a list of them")
     return found
 
 

@@ -85,7 +85,7 @@ class Run:
         iterating: then everything before the damage has been given and counted.
         """
         task = task_of(program, endpoints, filter, vlans)
-        self._pipeline = Pipeline(task, files_of(paths), jobs_of(jobs), Keep.ALL)
+        self._pipeline = Pipeline(task, sources(paths), jobs_of(jobs), Keep.ALL)
         self._decided = self._pipeline.decided()
 
     def __iter__(self) -> Iterator[RunBatch]:
@@ -131,14 +131,6 @@ def task_of(program: Any, endpoints: int, filter: Any, vlans: Iterable[int] | No
         endpoints=endpoints,
         looks=not (program is None and filter is None and vlans is None),
     )
-
-
-def files_of(paths: Paths) -> tuple[Source, ...]:
-    """The files, one at least."""
-    found = sources(paths)
-    if not found:
-        raise UsageError("there is no file to read", hint="give one path, or a list of them")
-    return found
 
 
 def jobs_of(jobs: int) -> int:

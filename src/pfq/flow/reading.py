@@ -53,8 +53,6 @@ def flows(
 
     # A reader can be iterated over too, but that would read packets.
     parts: tuple[Any, ...] = (source,) if isinstance(source, Reader) else sources(source)  # type: ignore[arg-type]
-    if not parts:
-        raise UsageError("there is no file to read", hint="give one path, or a list of them")
     readers = [part for part in parts if isinstance(part, Reader)]
     if not readers:
         return Flows(FileSource(parts, program, filter, vlans), table)

@@ -123,6 +123,14 @@ def test_a_name_that_cannot_be_one() -> None:
         list(pfq.read("a\0b"))
 
 
+def test_no_column_and_no_file() -> None:
+    with pytest.raises(UsageError, match="without a column"):
+        pfq.read(EXAMPLE, columns=[])
+    with pytest.raises(UsageError, match="no file to read"):
+        pfq.read([])
+    assert pfq.read(EXAMPLE, columns="src").columns == ("src",)
+
+
 def test_an_unknown_column() -> None:
     with pytest.raises(UsageError, match="packets have no column `sorc`"):
         pfq.read(EXAMPLE, columns=["sorc"])

@@ -26,14 +26,18 @@ def closing_lines(captured: int, statistics: CaptureStatistics, events_missed: i
 
 
 def counted(number: int, what: str) -> str:
-    return f"{number} packet{'' if number == 1 else 's'} {what}"
+    return f"{packets(number)} {what}"
+
+
+def packets(number: int) -> str:
+    return f"{number} packet{'' if number == 1 else 's'}"
 
 
 def reasons(captured: int, statistics: CaptureStatistics) -> Iterator[tuple[int, str]]:
     group = statistics.groups[0]
     copies = statistics.delivered + statistics.lost
     if copies > group.selected:
-        yield copies, f"copies for end-points were made of {group.selected} packets"
+        yield copies, f"copies for end-points were made of {packets(group.selected)}"
     yield group.filtered, "not captured: rejected by the filter"
     yield group.dropped, "not captured: dropped by the program"
     yield group.nobody, "not captured: selected for a class that has no end-point"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pfq.cli.printing.closing import COUNTS, counted
+from pfq.cli.printing.closing import COUNTS, counted, packets
 
 if TYPE_CHECKING:
     from pfq.engine.statistics import CaptureStatistics
@@ -37,7 +37,7 @@ def reasons(taken: int | None, statistics: CaptureStatistics) -> Iterator[tuple[
     yield group.dropped, "not selected: dropped by the program"
     yield group.nobody, "selected for a class that has no end-point"
     if statistics.delivered > group.selected:
-        yield statistics.delivered, f"copies for end-points were made of {group.selected} packets"
+        yield statistics.delivered, f"copies for end-points were made of {packets(group.selected)}"
     yield group.forwarded, "copies for other devices, as the program says; files are sent nowhere"
     if taken is not None:
         yield group.selected - group.nobody - taken, "selected, but the output ended"
