@@ -18,6 +18,7 @@ from support.handmade import FRAMES
 from support.shapes import shapes
 
 from pfq.codegen.device import Group
+from pfq.codegen.layouts import MAX_GROUPS
 from pfq.codegen.spec import Hook
 from pfq.lang.berkeley import BerkeleyFilter
 from pfq.lang.compile import compile_text
@@ -48,7 +49,7 @@ def groups(asked: Sequence[BerkeleyFilter | None]) -> list[Group]:
     """One for each filter; programs and VLAN filters change from one to the next."""
     compiled = [compile_text(text) for text in PROGRAMS]
     return [
-        Group(number, compiled[number % len(compiled)], each, vlan_filter(VLANS[number // 3 % len(VLANS)]))
+        Group(number % MAX_GROUPS, compiled[number % len(compiled)], each, vlan_filter(VLANS[number // 3 % len(VLANS)]))
         for number, each in enumerate(asked)
     ]
 
