@@ -36,6 +36,7 @@ bench: .venv/bench .venv/installed
 	@$(BIN)/python bench/programs.py
 	@$(BIN)/python bench/compile.py
 	@$(BIN)/python bench/files.py
+	@$(BIN)/python bench/groups.py
 
 docs: .venv/docs .venv/installed
 	@$(BIN)/sphinx-build -q -W --keep-going docs docs/_build
