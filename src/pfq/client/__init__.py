@@ -1,0 +1,1 @@
+"""The engine of another process: what `pfq.connect` gives."""

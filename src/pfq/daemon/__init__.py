@@ -1,0 +1,1 @@
+"""pfqd: the engine as a service for many processes."""
