@@ -1,6 +1,6 @@
 """Writes the C source of the extension `pfq._libpfq`, from the public headers.
 
-emit_cffi.py _libpfq.c pfq.h ...
+emit_cffi.py _libpfq.c ring.h ...
 """
 
 from __future__ import annotations

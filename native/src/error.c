@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static _Thread_local char last[256];
+static _Thread_local char last[2048];
 
 int pfq_fail(int error, const char *format, ...)
 {

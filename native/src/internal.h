@@ -31,6 +31,15 @@ int pfq_fail(int error, const char *format, ...) __attribute__((format(printf, 2
 /* Looks at the heads. Returns 1 when there are packets to read, 0 when not, or -EPROTO. */
 int pfq_look(struct pfq_endpoint *ep);
 
+/* How long to sleep at most after a flag of `sleeping` was set: wait.c says why. */
+enum { PFQ_FIRST_SLEEP_NS = 20 * 1000 * 1000 };
+
+/* Says `sleeping` in every ring. Returns whether some producer did not know yet. */
+bool pfq_set_sleeping(struct pfq_endpoint *ep);
+
+/* Eats the doorbell's records. */
+void pfq_quiet_doorbell(struct pfq_endpoint *ep);
+
 int64_t pfq_now_ns(void);
 
 static inline void pfq_relax(void)

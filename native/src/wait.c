@@ -20,7 +20,6 @@
 enum {
     SPIN_NS = 50 * 1000,
     SPIN_GAP_NS = 1000,
-    FIRST_SLEEP_NS = 20 * 1000 * 1000,
     NAP_NS = 1000 * 1000, /* how often to look when there is no doorbell */
 };
 
@@ -34,8 +33,7 @@ static int spin(struct pfq_endpoint *ep, int64_t end_ns)
     return found;
 }
 
-/* Says `sleeping` in every ring. Returns whether some producer did not know yet. */
-static bool set_sleeping(struct pfq_endpoint *ep)
+bool pfq_set_sleeping(struct pfq_endpoint *ep)
 {
     bool fresh = false;
     for (uint32_t i = 0; i < ep->rings; i++) {
@@ -56,10 +54,10 @@ static void clear_sleeping(struct pfq_endpoint *ep)
 }
 
 /*
- * Eats the doorbell's records. A record that is reserved but not yet committed is skipped too: its
- * producer published before it rang, so the look that follows finds the packets anyway.
+ * A record that is reserved but not yet committed is skipped too: its producer published before it
+ * rang, so the look that follows finds the packets anyway.
  */
-static void quiet_doorbell(struct pfq_endpoint *ep)
+void pfq_quiet_doorbell(struct pfq_endpoint *ep)
 {
     uint64_t written = __atomic_load_n(ep->bell_producer, __ATOMIC_ACQUIRE);
     __atomic_store_n(ep->bell_consumer, written, __ATOMIC_RELEASE);
@@ -73,7 +71,7 @@ static int sleep_for(struct pfq_endpoint *ep, int64_t ns)
     if (ppoll(fds, 2, &t, NULL) < 0)
         return pfq_fail(errno, "waiting for packets: %s", strerror(errno));
     if (fds[0].revents)
-        quiet_doorbell(ep);
+        pfq_quiet_doorbell(ep);
     return fds[1].revents ? pfq_fail(ECANCELED, "waiting was ended by the wake descriptor") : 0;
 }
 
@@ -82,13 +80,13 @@ static int doze(struct pfq_endpoint *ep, int64_t end_ns)
 {
     int64_t settled_ns = 0; /* from then on every producer has seen its flag */
     for (;;) {
-        bool fresh = set_sleeping(ep);
+        bool fresh = pfq_set_sleeping(ep);
         int found = pfq_look(ep);
         int64_t now = ep->looked_ns;
         if (found || now >= end_ns)
             return found;
         if (fresh)
-            settled_ns = now + FIRST_SLEEP_NS;
+            settled_ns = now + PFQ_FIRST_SLEEP_NS;
         int64_t until = ep->bell_fd < 0 ? now + NAP_NS : now < settled_ns ? settled_ns : end_ns;
         int error = sleep_for(ep, (until < end_ns ? until : end_ns) - now);
         if (error) {

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pfq.client import connect as connect
     from pfq.columns.addresses import addresses as addresses
     from pfq.engine.capture import Capture as Capture
     from pfq.engine.capture import Capture as capture  # noqa: N813  (the constructor is the function)
+    from pfq.engine.egress import Egress as Egress
     from pfq.engine.engine import Engine as Engine
     from pfq.errors import PfqError as PfqError
     from pfq.files.batch import FileReader as FileReader
@@ -35,7 +37,9 @@ _HOMES = {
     "read": ("pfq.files.batch", "FileReader"),
     "sql": ("pfq.files.sql", "sql"),
     "capture": ("pfq.engine.capture", "Capture"),
+    "connect": ("pfq.client", "connect"),
     "Capture": ("pfq.engine.capture", "Capture"),
+    "Egress": ("pfq.engine.egress", "Egress"),
     "Engine": ("pfq.engine.engine", "Engine"),
     "PfqError": ("pfq.errors", "PfqError"),
     "Run": ("pfq.files.run", "Run"),
@@ -45,6 +49,7 @@ _HOMES = {
 
 __all__ = [
     "Capture",
+    "Egress",
     "Engine",
     "FileReader",
     "PfqError",
@@ -52,6 +57,7 @@ __all__ = [
     "__version__",
     "addresses",
     "capture",
+    "connect",
     "flows",
     "read",
     "run",

@@ -20,12 +20,16 @@
         FileFormatError           PFQ202
         FileAccessError           PFQ203
         NotPermittedError         PFQ204
+        VersionError              PFQ205
+        ConfigErrors              PFQ206
       MachineError              this machine cannot do it
         KernelTooOldError         PFQ301
         NoPrivilegeError          PFQ302
         DeviceMissingError        PFQ303
         LimitError                PFQ304
         ExtensionError            PFQ305
+        DaemonMissingError        PFQ306
+        StateError                PFQ307
       RejectedError             the kernel said no
         VerifierError             PFQ401
         AttachConflictError       PFQ402
@@ -35,6 +39,7 @@
         RingClosedError           PFQ502
         DeviceGoneError           PFQ503
         OutputError               PFQ504
+        DaemonGoneError           PFQ505
       InternalError             our bug; please report it (PFQ900)
 
 Each class has one stable code; its docstring is the page that `pfq explain CODE` prints.
@@ -226,6 +231,40 @@ class NotPermittedError(UsageError):
     code = "PFQ204"
 
 
+class VersionError(UsageError):
+    """The daemon and its client speak different versions of the protocol; the message names both.
+
+    It happens when one of them was updated and the other still runs, or comes from another installation. Restart the
+    older one: `systemctl restart pfqd` keeps packets flowing to the readers.
+    """
+
+    code = "PFQ205"
+
+
+class ConfigErrors(UsageError):
+    """All the faults of a configuration of pfqd. None of it was applied: what was running goes on.
+
+    `pfqd --check -c FILE` lists them without starting anything. The message has them all in short; `faults` are the
+    errors themselves, with their places.
+    """
+
+    code = "PFQ206"
+
+    def __init__(
+        self,
+        message: str,
+        span: Span | None = None,
+        hint: str | None = None,
+        notes: Sequence[tuple[Span, str]] = (),
+        faults: Sequence[PfqError] = (),
+    ) -> None:
+        super().__init__(message, span, hint, notes)
+        self.faults = tuple(faults)
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, self.faults)) or super().__str__()
+
+
 class MachineError(PfqError):
     """This machine cannot do it: the kernel, the rights or the device are missing."""
 
@@ -271,6 +310,27 @@ class ExtensionError(MachineError):
     """
 
     code = "PFQ305"
+
+
+class DaemonMissingError(MachineError):
+    """Nobody answers at the socket of pfqd, or this user may not connect to it.
+
+    `systemctl start pfqd` starts the daemon, `pfqd -c pfqd.toml` does by hand. The socket is /run/pfq/pfqd.sock unless
+    the variable PFQ_SOCKET, an option or the configuration says otherwise; who may connect is in the configuration too.
+    """
+
+    code = "PFQ306"
+
+
+class StateError(MachineError):
+    """What an engine has left, or wants to leave, for the next one cannot be used.
+
+    pfqd pins its programs and memory in a BPF file system, and a file says what they are. When that was written by
+    another version, or names were removed, or something was mounted over them, nothing is touched, for otherwise
+    packets might be seen twice. `pfqd --stop` takes everything down.
+    """
+
+    code = "PFQ307"
 
 
 class RejectedError(PfqError):
@@ -334,6 +394,15 @@ class OutputError(ResourceError):
     """Writing the output failed, for example because the disk is full. Packets already read are counted."""
 
     code = "PFQ504"
+
+
+class DaemonGoneError(ResourceError):
+    """The daemon does not answer any more, or was started anew and knows nothing of this session.
+
+    While a daemon is merely away, packets still come to the rings and calls wait some seconds for its successor.
+    """
+
+    code = "PFQ505"
 
 
 class InternalError(PfqError):

@@ -6,7 +6,7 @@
 #ifndef PFQ_RECORD_H
 #define PFQ_RECORD_H
 
-#include <pfq/pfq.h>
+#include <pfq/ring.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pfq.cli.filters import read_filter
+from pfq.cli.joining import check_joining, joined, joining_options
 from pfq.cli.printing.options import Shown, printing_options
 from pfq.cli.rotating import check_rotation, rotation_options
 from pfq.cli.vlans import vlan_option
@@ -48,6 +49,10 @@ class Settings(Shown):
     inline: bool
     hook: HookChoice
     vlans: frozenset[int] | None
+    group: int | None
+    class_numbers: tuple[int, ...]
+    weight: int | None
+    socket: str | None
     expression: tuple[str, ...]
 
     def program_text(self) -> str:
@@ -90,6 +95,7 @@ def finite(context: click.Context, parameter: click.Parameter, value: float | No
 @click.option("--hook", type=click.Choice(("auto", "xdp", "xdp-generic", "tcx", "clsact")), default="auto",
               show_default=True, help="Where in the kernel to attach.")
 @vlan_option
+@joining_options
 @click.argument("expression", nargs=-1)
 def command(**options: Any) -> None:
     """Print or save the packets that a program selects on a device.
@@ -99,10 +105,14 @@ def command(**options: Any) -> None:
     Without a program every packet is captured. Ctrl-C ends and prints the counts, SIGUSR1
     prints them in between, SIGUSR2 reads the files of sets of prefixes again.
 
+    With --group it reads a group that pfqd runs, together with its other members, and needs no
+    privilege.
+
     \b
     pfq capture -i eth0 -c 10 tcp port 443
     pfq capture -i eth0 -P 'ip >-> tcp >-> port 443' -w https.pcapng
     pfq capture -i eth0 -P 'ip >-> steer_flow' -E 4 -nn
+    pfq capture --group 7 -w mine.pcapng
     """
     settings = Settings(**options)
     if settings.list_devices:
@@ -110,17 +120,22 @@ def command(**options: Any) -> None:
         return
     program = checked(settings)
     filter = read_filter(settings.expression)
-    assert settings.device is not None
+    snaplen = min(settings.snaplen, LONGEST_SNAPLEN) or None
     import pfq
     from pfq.cli.live import follow  # before packets arrive, because importing takes time
 
+    if settings.group is not None:
+        with joined(settings, snaplen, slots(settings)) as members:
+            follow(members, replace(settings, program=members.program))
+        return
+    assert settings.device is not None
     with pfq.capture(
         settings.device,
         program,
         filter=filter,
         vlans=settings.vlans,
         endpoints=settings.endpoints,
-        snaplen=min(settings.snaplen, LONGEST_SNAPLEN) or None,
+        snaplen=snaplen,
         slots=slots(settings),
         clock=settings.clock,
         binding="inline" if settings.inline else "tap",
@@ -136,7 +151,8 @@ def command(**options: Any) -> None:
 
 def checked(settings: Settings) -> Program | None:
     """The program, compiled, when the command line makes sense."""
-    if settings.device is None:
+    check_joining(settings)
+    if settings.device is None and settings.group is None:
         raise UsageError("which device?", hint="give it with -i; `pfq capture -D` lists the devices")
     check_rotation(settings)
     if settings.program is None and settings.file is None:
@@ -150,11 +166,11 @@ def slots(settings: Settings) -> int | None:
     """Slots of a ring of the size asked for with -B; None leaves the choice to the engine."""
     if settings.buffer_kib is None:
         return None
-    from pfq.engine.capture import MAX_SLOTS, ring_shape
+    from pfq.engine.shapes import MAX_SLOTS, USUAL_MTU, shape_for
     from pfq.kernel.devices import device
 
-    assert settings.device is not None
-    shape = ring_shape(device(settings.device), min(settings.snaplen, LONGEST_SNAPLEN) or None, None)
+    mtu = USUAL_MTU if settings.device is None else device(settings.device).mtu
+    shape = shape_for(mtu, min(settings.snaplen, LONGEST_SNAPLEN) or None, None)
     wanted = max(1, settings.buffer_kib * 1024 // shape.slot_bytes)
     if wanted > MAX_SLOTS:
         most = MAX_SLOTS * shape.slot_bytes // 1024

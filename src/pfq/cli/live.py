@@ -19,12 +19,15 @@ from pfq.files.writing import live_interface, open_writer
 
 if TYPE_CHECKING:
     from pfq.cli.capture import Settings
+    from pfq.client.capture import GroupCapture
     from pfq.engine.capture import Capture
+
+    AnyCapture = Capture | GroupCapture
 
 LINK_TYPE = "EN10MB (Ethernet)"
 
 
-def follow(capture: Capture, settings: Settings) -> None:
+def follow(capture: AnyCapture, settings: Settings) -> None:
     """Captures until told to stop; whatever happens, the counts are shown."""
     talk = sys.stdout if settings.as_json and settings.output != "-" else sys.stderr
     sink = make_sink(capture, settings)
@@ -48,7 +51,7 @@ def follow(capture: Capture, settings: Settings) -> None:
             tell()
 
 
-def make_sink(capture: Capture, settings: Settings) -> Sink:
+def make_sink(capture: AnyCapture, settings: Settings) -> Sink:
     if settings.output is not None:
         interfaces = [live_interface(capture.device.name, capture.snaplen)]
         rotation, counts = rotation_of(settings), capture.statistics
@@ -60,13 +63,13 @@ def make_sink(capture: Capture, settings: Settings) -> Sink:
     return LineSink(Decoder(style), stamp, dump, settings.endpoints > 1, settings.line_buffered)
 
 
-def make_tell(capture: Capture, settings: Settings, talk: TextIO) -> Tell:
+def make_tell(capture: AnyCapture, settings: Settings, talk: TextIO) -> Tell:
     if settings.as_json:
         return EventRecords(capture, talk)
     return EventLines(capture, Decoder(Style()), stamps(settings.stamp), talk)
 
 
-def announce(capture: Capture, settings: Settings, talk: Any) -> None:
+def announce(capture: AnyCapture, settings: Settings, talk: Any) -> None:
     """Says what is captured, and where in the kernel."""
     if settings.as_json:
         start = {
@@ -88,7 +91,7 @@ def announce(capture: Capture, settings: Settings, talk: Any) -> None:
     )
 
 
-def write_counts(captured: int, capture: Capture, as_json: bool, talk: Any) -> None:
+def write_counts(captured: int, capture: AnyCapture, as_json: bool, talk: Any) -> None:
     statistics = capture.statistics()
     if as_json:
         text = json.dumps(closing_record(captured, statistics, capture.events_missed()))

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from pfq.cli.failure import coloured
 from pfq.cli.printing.events import Tell
 from pfq.cli.printing.sinks import Sink
-from pfq.errors import DeviceGoneError, PfqError, RingClosedError
+from pfq.errors import DaemonGoneError, DeviceGoneError, PfqError, RingClosedError, VersionError
 
 if TYPE_CHECKING:
+    from pfq.client.capture import GroupCapture
     from pfq.engine.capture import Capture
     from pfq.ring.batch import Batch
 
@@ -76,10 +77,17 @@ class Session:
     report  prints the counts
     """
 
-    def __init__(self, capture: Capture, sink: Sink, limits: Limits, tell: Tell, report: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        capture: Capture | GroupCapture,
+        sink: Sink,
+        limits: Limits,
+        tell: Tell,
+        report: Callable[[], None],
+    ) -> None:
         self._capture, self._sink, self._limits, self._tell, self._report = capture, sink, limits, tell, report
         self._readers = dict(enumerate(capture))
-        self._gone: DeviceGoneError | None = None
+        self._gone: PfqError | None = None
 
     def run(self, orders: Orders) -> None:
         """Until the count is reached, or until the capture was stopped or lost its device and its rings are empty."""
@@ -141,7 +149,7 @@ class Session:
     def _read_one(self, number: int, budget: int, timeout: float) -> Batch | None:
         try:
             return self._readers[number].read(budget, timeout)
-        except DeviceGoneError as error:
+        except (DeviceGoneError, DaemonGoneError, VersionError) as error:
             self._gone = error
         except RingClosedError:
             pass  # stopped, and empty

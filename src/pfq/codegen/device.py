@@ -28,11 +28,12 @@ from pfq.codegen.headers import HeaderCode
 from pfq.codegen.hooks import HookCode, KernelWindow, hook_code
 from pfq.codegen.kernel_calls import KernelCalls
 from pfq.codegen.llvm import I1, I16, I32, PTR, bpf_machine, new_module, optimised, parsed
-from pfq.codegen.memory import DeviceMemory, GroupNeeds, GroupTables, RingShape
+from pfq.codegen.memory import EGRESS, DeviceMemory, GroupNeeds, GroupTables, RingShape
 from pfq.codegen.places import Places
 from pfq.codegen.report import Report
 from pfq.codegen.settle import Settlement
 from pfq.codegen.spec import Hook, ObjectSpec
+from pfq.codegen.transmit import Transmission
 from pfq.errors import TooBigError
 from pfq.lang.berkeley import BerkeleyFilter
 from pfq.lang.group import Filters
@@ -72,7 +73,7 @@ class Device:
     """What to generate.
 
     groups   in ascending number
-    rings    the shapes of the rings of end-points; one may stand alone
+    rings    the shapes of the rings of end-points; one may stand alone. With `EGRESS` among them it runs at TC
     clock    the clocks of end-points, likewise
     inline   all groups are
     trial    leaves the actions in the scratch memory, copies and sends nothing, and takes the time from
@@ -247,6 +248,9 @@ class _DeviceCompiler:
             builder = ir.IRBuilder(function.append_basic_block("entry"))
             self.places.start(builder)
             code = hook(builder, function.args[0])
+            if shape == EGRESS:
+                Transmission(code, function.args[1], memory).emit()
+                continue
             clocks = len(self.device.clocks)
             Delivery(code, function.args[1], memory, shape, self.device.ordered, clocks).emit(self._numbers)
 

@@ -148,8 +148,11 @@ ENDPOINTS: Final = 64  # for each end-point:
 ENDPOINT_SNAPLEN: Final = 0  # u32, bytes of a frame that it wants
 ENDPOINT_SHAPE: Final = 4  # u32, `shape_number` of its rings
 ENDPOINT_CLOCK: Final = 8  # u32, of `CLOCK_NUMBERS`
+ENDPOINT_DEVICE: Final = 0  # u32, an egress one's, in the place of the snap length: its device; 0: not there
+ENDPOINT_QUEUE: Final = 8  # u32, an egress one's, in the place of the clock: transmit queue plus 1; 0: any
 ENDPOINT_BYTES: Final = 16
 ENGINE_BYTES: Final = ENDPOINTS + MAX_ENDPOINTS * ENDPOINT_BYTES
+SENDING: Final = 0  # u64 in the only slot of an egress end-point's ring: it is sending on this CPU
 CLOCK_NUMBERS: Final = {"ns": 0, "coarse": 1, "none": 2}
 
 # Settings of one program.

@@ -8,6 +8,7 @@ is rounded up to a power of two, so that a mask is the bounds check.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from llvmlite import ir
 
@@ -47,6 +48,11 @@ class RingShape:
     def whole(self) -> RingShape:
         """The same shape for end-points that want whatever there is room for."""
         return replace(self, snaplen=min(self.slot_bytes - layout.SLOT_HEADER_BYTES, LONGEST_SNAPLEN))
+
+
+EGRESS: Final = RingShape(slots=1, slot_bytes=min(layout.SLOT_SIZES), snaplen=1).whole
+"""Of egress end-points, whose packets are sent on a device: there is only what counts them. Readers' rings have
+more slots."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,18 @@ class SetRegion:
             ),
         ]
 
+    def boundaries_in(self, memory: memoryview) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The boundaries of IPv4 and IPv6 that are in the program's data."""
+        (used,) = struct.unpack_from("<I", memory, self.offset)
+        half = self.half(used & 1)
+        (count6,) = struct.unpack_from("<I", memory, half + BOUNDARIES6)
+        (count4,) = struct.unpack_from("<I", memory, half + HEAD + 4 * (1 << INDEX_BITS))
+        four = struct.unpack_from(f"<{min(count4, self.capacity4)}I", memory, half + self.boundaries4)
+        count6 = min(count6, self.capacity6)
+        upper = struct.unpack_from(f"<{count6}Q", memory, half + self.upper6)
+        lower = struct.unpack_from(f"<{count6}Q", memory, half + self.upper6 + 8 * self.capacity6)
+        return four, tuple(high << 64 | low for high, low in zip(upper, lower, strict=True))
+
     def packed(self, addresses: PrefixSet) -> bytes:
         """The region with the set in half 0, up to where half 0 ends."""
         memory = bytearray(HEAD + self.half_bytes)

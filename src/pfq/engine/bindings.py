@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from pfq.codegen.device import Device as DeviceSpec
 from pfq.codegen.device import Group as GroupSpec
 from pfq.codegen.finish import Clock
-from pfq.codegen.memory import RingShape
+from pfq.codegen.memory import EGRESS, RingShape
 from pfq.engine.hooks import (
     BINDINGS,
     DIRECTIONS,
@@ -98,19 +98,33 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class SidePlan:
-    """The groups of one side of a device."""
+    """The groups of one side of a device.
+
+    egress  some of them have egress end-points
+    """
 
     key: Key
     device: Device
     groups: tuple[GroupSpec, ...]
     hook: HookChoice
     binding: Binding
+    egress: bool = False
 
     def ways(self, forwards: bool) -> tuple[Way, ...]:
         """Ways to attach, best first."""
         if self.key[1] == "out":
             return (outgoing_way(self.hook),)
-        return incoming_ways(self.device, self.hook, self.binding, forwards)
+        if self.egress and self.hook in ("xdp", "xdp-generic"):
+            raise UsageError(
+                f"a group on `{self.device.name}` has an egress end-point, which cannot send at the hook `{self.hook}`",
+                hint="bind the group with the hook `auto`, `tcx` or `clsact`",
+            )
+        return incoming_ways(self.device, self.hook, self.binding, forwards or self.egress)
+
+    def way(self, now: Way | None) -> Way:
+        """The way for which to compile: that by which a program runs now, unless it must move."""
+        ways = self.ways(forwards=False)
+        return now if now is not None and (now in ways or not self.egress) else ways[0]
 
     def spec(self, way: Way, cpus: int, shapes: tuple[RingShape, ...], clocks: tuple[Clock, ...]) -> DeviceSpec:
         """What to compile."""
@@ -118,15 +132,18 @@ class SidePlan:
             hook=way.hook,
             groups=self.groups,
             cpus=cpus,
-            rings=shapes,
+            rings=(*shapes, EGRESS) if self.egress else shapes,
             clock=clocks,
             ordered=platform.machine() in STORES_IN_ORDER,
             linear=self.device.mtu <= ONE_BUFFER_MTU,
         )
 
 
-def side_plan(key: Key, groups: Mapping[int, Settings]) -> SidePlan | None:
-    """What is to run on a side of a device, when any group is bound there."""
+def side_plan(key: Key, groups: Mapping[int, Settings], egress: Container[int] = ()) -> SidePlan | None:
+    """What is to run on a side of a device, when any group is bound there.
+
+    egress  numbers of the groups that have egress end-points
+    """
     specs: list[GroupSpec] = []
     bounds: list[Bound] = []
     for number, settings in sorted(groups.items()):
@@ -142,7 +159,14 @@ def side_plan(key: Key, groups: Mapping[int, Settings]) -> SidePlan | None:
             hint="bind them with the same hook, or with `auto`",
         )
     inline = any(bound.binding == "inline" for bound in bounds)
-    return SidePlan(key, bounds[0].device, tuple(specs), hooks[0] if hooks else "auto", "inline" if inline else "tap")
+    return SidePlan(
+        key,
+        bounds[0].device,
+        tuple(specs),
+        hooks[0] if hooks else "auto",
+        "inline" if inline else "tap",
+        any(spec.number in egress for spec in specs),
+    )
 
 
 def _group(number: int, settings: Settings, bounds: list[Bound]) -> GroupSpec:

@@ -158,7 +158,7 @@ class Capture:
         """Takes the program off the device. Readers get what is in their rings, then they end."""
         self._engine.stop()
         for endpoint in self._endpoints:
-            endpoint.reader.fail(RingClosedError("the capture was stopped"))
+            endpoint.fail(RingClosedError("the capture was stopped"))
 
     def close(self) -> None:
         """Stops, ends all readers, and gives everything back; the counters stay readable."""

@@ -7,14 +7,15 @@ import struct
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from pfq.codegen import layouts
 from pfq.codegen.device import Device as DeviceSpec
-from pfq.codegen.device import DeviceCode, GroupCode, compile_device
+from pfq.codegen.device import DeviceCode, GroupCode
+from pfq.codegen.memory import EGRESS
 from pfq.codegen.prefixes import SetRegion
 from pfq.codegen.spec import Hook
+from pfq.engine.compiler import Codes
 from pfq.engine.groupmemory import GroupMemory, set_of, write_set
 from pfq.engine.hooks import Way
 from pfq.engine.memory import EngineMemory
@@ -24,7 +25,6 @@ from pfq.kernel.pool import Part
 from pfq.kernel.programs import Program, load
 
 PROGRAM_NAME = "pfq"
-KEPT_CODES = 32
 
 MemoryOf = Callable[[GroupCode, DeviceCode], GroupMemory]
 """Gives the memory of a group, which the program is to use."""
@@ -71,8 +71,10 @@ class DataPath:
     code  as it was compiled for the hook that the description names; the layout is the same for others
     """
 
-    def __init__(self, memory: EngineMemory, spec: DeviceSpec, memory_of: MemoryOf, hosts: Hosts) -> None:
+    def __init__(self, memory: EngineMemory, spec: DeviceSpec, memory_of: MemoryOf, hosts: Hosts, codes: Codes) -> None:
+        """Raises UncompiledError when the code is not there."""
         self.spec = spec
+        self._codes = codes
         self._programs: dict[tuple[Way, bool], Program] = {}
         code = self.code = self._code(spec.hook, spec.linear)
         hosts.needed(code)
@@ -88,8 +90,8 @@ class DataPath:
             self._config = self._mapped(layouts.CONFIG_MAP)
             undo.callback(self._config.close)
             self._fill_filters()
-            generation = memory.generation(code.groups) << layouts.GENERATION_SHIFT
-            struct.pack_into("@I", self._config, layouts.GENERATION, generation)
+            self.generation = memory.generation(code.groups)
+            struct.pack_into("@I", self._config, layouts.GENERATION, self.generation << layouts.GENERATION_SHIFT)
             self._undo = undo.pop_all()
 
     def _mapped(self, name: str) -> mmap.mmap:
@@ -104,12 +106,12 @@ class DataPath:
                     memory[offset : offset + len(piece)] = piece
 
     def _code(self, hook: Hook, linear: bool) -> DeviceCode:
-        return code_of(replace(self.spec, hook=hook, linear=linear))
+        return self._codes.get(replace(self.spec, hook=hook, linear=linear))
 
     @property
     def forwards(self) -> bool:
-        """Some group sends packets on other devices."""
-        return any(group.plan.devices for group in self.code.groups)
+        """Some group sends packets on other devices, by its program or by its end-points."""
+        return EGRESS in self.spec.shapes or any(group.plan.devices for group in self.code.groups)
 
     def targets(self) -> set[str]:
         """The devices that groups forward to."""
@@ -126,6 +128,10 @@ class DataPath:
                 first = layouts.DEVICES + place * layouts.GROUP_DEVICES_BYTES
                 struct.pack_into("@I", self._config, first + 4 * group.plan.devices.index(name), ifindex)
 
+    def compiled(self, way: Way, linear: bool) -> DeviceCode:
+        """The code for one way; raises UncompiledError when it is not there."""
+        return self._code(way.hook, linear)
+
     def program(self, way: Way, linear: bool) -> Program:
         """The program for one way, loaded when it is first asked for."""
         if (way, linear) not in self._programs:
@@ -136,14 +142,3 @@ class DataPath:
     def close(self) -> None:
         """Gives its own maps back; attached programs keep what they use."""
         self._undo.close()
-
-
-def code_of(spec: DeviceSpec) -> DeviceCode:
-    """The program of a device; `linear` matters at XDP only."""
-    return compiled(replace(spec, linear=spec.linear and spec.hook is Hook.XDP))
-
-
-@lru_cache(maxsize=KEPT_CODES)
-def compiled(spec: DeviceSpec) -> DeviceCode:
-    """The program of a device. Compiling takes tens of milliseconds, so captures that are alike share it."""
-    return compile_device(spec)

@@ -3,44 +3,44 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Self, TypeVar
 
+from pfq.codegen.device import Device as DeviceSpec
+from pfq.codegen.device import Group as GroupSpec
 from pfq.codegen.finish import Clock
 from pfq.codegen.layouts import MAX_ENDPOINTS, MAX_GROUPS
 from pfq.codegen.memory import RingShape
-from pfq.engine.bindings import Bound, Key, Settings, side_plan
-from pfq.engine.datapath import Hosts
+from pfq.codegen.spec import Hook
+from pfq.engine import adoption
+from pfq.engine.bindings import Bound, Key, Settings
+from pfq.engine.compiler import Codes, Compiler, LocalCompiler, UncompiledError
+from pfq.engine.egress import Egress, refuse_loops
 from pfq.engine.endpoint import Endpoint
 from pfq.engine.events import ProgramEvent
 from pfq.engine.group import Change, Group
+from pfq.engine.keeper import Keeper, Unkept
 from pfq.engine.memory import EngineMemory
-from pfq.engine.policy import Owner, PolicyName, policy_named
-from pfq.engine.replacement import Replacement
+from pfq.engine.policy import NOBODY, Owner, PolicyName, policy_named
+from pfq.engine.replacement import apply
 from pfq.engine.rings import Rings
+from pfq.engine.saved import document
 from pfq.engine.shapes import USUAL_MTU, ClockName
 from pfq.engine.side import Side
 from pfq.engine.statistics import GroupStatistics
-from pfq.engine.targets import Targets
-from pfq.errors import DeviceGoneError, LimitError, RingClosedError, UsageError
+from pfq.engine.store import Store
+from pfq.engine.upkeep import Upkeep
+from pfq.errors import LimitError, RingClosedError, UsageError
 from pfq.kernel import features
-from pfq.kernel.addresses import addresses
-from pfq.kernel.devices import Promiscuous, device
-from pfq.kernel.netlink import Netlink
+from pfq.kernel.devices import device
 from pfq.kernel.privilege import require_privilege
 from pfq.kernel.programs import wait_for_running_programs
-from pfq.kernel.watch import Change as DeviceChange
-from pfq.kernel.watch import Event, Watch
 
-log = logging.getLogger(__name__)
-
-CLOCK_PERIOD_S: Final = 1.0
+T = TypeVar("T")
 
 
 class Engine:
@@ -56,41 +56,53 @@ class Engine:
                 ...
 
     Devices are those of the network namespace in which it is made. Any thread may call it.
+
+    adopted  it has taken over what an engine of another process had left in its store
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, store: Store | None = None, compiler: Compiler | None = None) -> None:
+        """An engine that ends with its process, or one that survives it.
+
+        store     keeps groups, end-points and programs beyond this process, for the next engine with this store;
+                  None: nothing is kept
+        compiler  turns programs into code; None: in this process
+        Raises StateError when what is in the store cannot be taken over; nothing of it is touched then.
+        """
         require_privilege()
         features.check_kernel()
         self.lock = threading.RLock()
+        self.keeper: Keeper = Unkept() if store is None else store
+        self.compiler = compiler or LocalCompiler()
         self.groups: dict[int, Group] = {}
         self.endpoints: dict[int, Endpoint] = {}
         self.sides: dict[Key, Side] = {}
-        self._hosts: dict[int, Hosts] = {}
-        self._stopping = threading.Event()
-        self._threads: list[threading.Thread] = []
         self.stopped = self.closed = False
         with ExitStack() as undo:
-            self.memory = EngineMemory()
-            undo.callback(self.memory.close)
-            self._watch = undo.enter_context(Watch())
-            self._link = undo.enter_context(Netlink())
-            self.targets = Targets(self.sides, self._link)
-            undo.callback(self._end_threads)
-            for work in (self._follow_devices, self._keep_up):
-                thread = threading.Thread(target=work, name="pfq engine", daemon=True)
-                self._threads.append(thread)
-                thread.start()
+            left = undo.enter_context(self.keeper)
+            self.adopted = left is not None
+            self.memory = EngineMemory(self.keeper, adoption.maps_of(left, store) if left and store else None)
+            undo.callback(self.memory.close, keep=self.adopted)
+            self.upkeep = undo.enter_context(Upkeep(self))
+            if left and store:
+                adoption.adopt(self, left, store)
+            else:
+                self.save()
+            self.upkeep.start()
             # A clsact filter would outlive a process that forgets to close.
-            undo.callback(atexit.unregister, self.close)
-            atexit.register(self.close)
+            undo.callback(atexit.unregister, self._at_exit)
+            atexit.register(self._at_exit)
             self._undo = undo.pop_all()
 
     # groups and end-points
 
-    def group(self, number: int | None = None, policy: PolicyName = "shared") -> Group:
+    def group(
+        self, number: int | None = None, policy: PolicyName = "shared", *, held: bool = False, tag: str = ""
+    ) -> Group:
         """A group: the one with this number, made when there is none; None: a new one, with the lowest free number.
 
         policy  who may join, see `pfq.engine.policy`
+        held    it does not end with its last member; nobody but this process owns it
+        tag     the caller's own words about a new one, or one that is held from now on; kept with it
         Raises LimitError when all 64 are in use, UsageError when the group is there with another policy.
         """
         wanted = policy_named(policy)
@@ -104,9 +116,14 @@ class Engine:
                 found = self.groups[number]
                 if found.rights.policy is not wanted:
                     raise UsageError(f"group {number} is {found.rights.policy.value}, not {policy}")
+                if held:
+                    found.held, found.tag = held, tag
                 return found
-            self.groups[number] = Group(self, number, wanted)
-            return self.groups[number]
+            made = self.groups[number] = Group(self, number, wanted, held, tag)
+            if held:
+                made.rights.owner = NOBODY
+            self._saved_or(lambda: self.groups.pop(number))
+            return made
 
     def endpoint(
         self,
@@ -117,6 +134,8 @@ class Engine:
         weight: int = 1,
         enabled: bool = True,
         owner: Owner | None = None,
+        tag: str = "",
+        egress: Egress | None = None,
         mtu: int = USUAL_MTU,
     ) -> Endpoint:
         """A new end-point, with the lowest free number.
@@ -127,17 +146,27 @@ class Engine:
         weight   its share of what groups steer, 1 to 8
         enabled  it gets packets at once; otherwise `enable` it
         owner    the process it belongs to; None: this one
-        Raises LimitError when all 64 are in use.
+        tag      the caller's own words about it, kept with it
+        egress   its packets are sent on a device instead, whole; nothing is read then
+        Raises LimitError when all 64 are in use, DeviceMissingError when there is no such device.
         """
         with self.lock:
             self._open()
             number = _free(MAX_ENDPOINTS, self.endpoints, "end-points")
-            made = Endpoint(self, number, owner or Owner.this())
+            made = Endpoint(self, number, owner or Owner.this(), tag)
             made.mtu = mtu
-            made.snaplen, made.slots, made.clock, made.weight = snaplen, slots, clock, weight
-            if enabled:
-                made.enable()
+            made.snaplen, made.slots, made.clock = snaplen, slots, clock
+            made.egress = egress
+            made.set_weight(weight)
             self.endpoints[number] = made
+            try:
+                if enabled:
+                    made.enable()
+                else:
+                    self.save()
+            except BaseException:
+                self.endpoints.pop(number)
+                raise
             return made
 
     def statistics(self, number: int, *, by: Endpoint | None = None) -> GroupStatistics:
@@ -159,19 +188,29 @@ class Engine:
 
     def enable(self, endpoint: Endpoint, shape: RingShape, clock: Clock) -> Rings:
         """Rings for an end-point, known to all programs."""
-        with self.lock:
-            rings = Rings(shape, self.memory.cpus)
-            self.memory.install(endpoint.number, rings, shape.snaplen, clock)
+        where, targets = endpoint.egress, self.upkeep.targets
+        device = 0 if where is None else targets.device(where.device)
+        rings = Rings.create(shape, self.memory.cpus, self.keeper)
+        try:
+            if where is None:
+                self.memory.install(endpoint.number, rings, shape.snaplen, clock)
+            else:
+                self.memory.install_egress(endpoint.number, rings, where.queue)
+                targets.send(endpoint.number, where.device, device)
+        except BaseException:
+            rings.close()
+            raise
         return rings
 
     def disable(self, endpoint: Endpoint, rings: Rings) -> None:
-        with self.lock:
-            self.memory.remove(endpoint.number, rings)
-            rings.close()
+        self.memory.remove(endpoint.number, rings)
+        self.upkeep.targets.end(endpoint.number)
+        rings.close()
 
     def forget(self, endpoint: Endpoint) -> None:
         with self.lock:
             self.endpoints.pop(endpoint.number, None)
+            self.save(must=False)
 
     def changed_members(self, endpoint: Endpoint) -> None:
         """Its weight is another, or it is enabled."""
@@ -179,50 +218,65 @@ class Engine:
             for group in endpoint.groups.values():
                 group.write_members()
 
-    def join(self, group: Group, endpoint: Endpoint, classes: int) -> None:
+    def join(self, group: Group, endpoint: Endpoint, classes: int, codes: Codes) -> None:
         """Writes tables; programs stay, unless they know no rings like the end-point's."""
+        refuse_loops(group.settings.bindings, [endpoint.egress])
         before = group.members.get(endpoint.number)
         group.members[endpoint.number] = (endpoint, classes)
+        endpoint.groups[group.number] = group
         try:
-            self._know_rings(group, endpoint)
+            self._know_rings(group, endpoint, codes)
+            self.save()
         except BaseException:
             del group.members[endpoint.number]
             if before is not None:
                 group.members[endpoint.number] = before
+            else:
+                del endpoint.groups[group.number]
             raise
-        endpoint.groups[group.number] = group
+        endpoint.failure = None
         group.write_members()
 
-    def _know_rings(self, group: Group, endpoint: Endpoint) -> None:
+    def _know_rings(self, group: Group, endpoint: Endpoint, codes: Codes) -> None:
         needed = endpoint.shape_and_clock
         if needed is None:
             return
         for key in group.sides():
             spec = self.sides[key].spec if key in self.sides else None
-            if spec and (needed[0] not in {shape.number for shape in spec.shapes} or needed[1] not in spec.clocks):
-                self._apply({}, {key}, frozenset(), force=True)
+            if spec is None:
+                continue
+            clock_is_known = endpoint.egress is not None or needed[1] in spec.clocks
+            if needed[0] not in {shape.number for shape in spec.shapes} or not clock_is_known:
+                apply(self, {}, {key}, frozenset(), codes, force=True)
 
-    def leave(self, group: Group, endpoint: Endpoint) -> None:
-        """Afterwards the group writes nothing into its rings any more."""
-        del group.members[endpoint.number]
-        endpoint.groups.pop(group.number, None)
-        if not group.members:
-            self.end(group)
-            return
-        group.write_members()
-        wait_for_running_programs()
+    def leave(self, group: Group, endpoint: Endpoint, codes: Codes) -> None:
+        """Afterwards the group writes nothing into its rings any more. May be called again when it was cut short."""
+        if endpoint.number in group.members:
+            del group.members[endpoint.number]
+            endpoint.groups.pop(group.number, None)
+            if group.members or group.held:
+                group.write_members()
+                wait_for_running_programs()
+                self.save(must=False)
+        if not group.members and not group.held and not group.closed:
+            self.end(group, codes)
 
     def leave_all(self, endpoint: Endpoint) -> None:
-        with self.lock:
-            for group in list(endpoint.groups.values()):
-                self.leave(group, endpoint)
+        groups = list(endpoint.groups.values())
 
-    def end(self, group: Group) -> None:
-        """Frees the group's number, with all that was the group's."""
+        def work(codes: Codes) -> None:
+            for group in groups:
+                self.leave(group, endpoint, codes)
+
+        self.tried(work)
+
+    def end(self, group: Group, codes: Codes) -> None:
+        """Frees the group's number, with all that was the group's. May be called again when it was cut short."""
+        group.ending = True
         for endpoint, _ in group.members.values():
             endpoint.groups.pop(group.number, None)
         group.members.clear()
-        self.change(group, replace(group.settings, bindings=()))
+        self._change(group, replace(group.settings, bindings=()), frozenset(), codes)
         if group.memory is not None:
             group.memory.close()
             group.memory = None
@@ -230,6 +284,7 @@ class Engine:
         self.memory.clear_counters(group.number)
         self.groups.pop(group.number, None)
         group.closed = True
+        self.save(must=False)
 
     # programs of devices
 
@@ -238,88 +293,62 @@ class Engine:
 
         A program that is another one begins with new memory.
         """
-        with self.lock:
+
+        def work(codes: Codes) -> Change:
             self._open()
             keys = {key for group, wanted in settings.items() for key in group.settings.sides() | wanted.sides()}
             renewed = [g.number for g, wanted in settings.items() if g.settings.program is not wanted.program]
-            return self._apply(dict(settings), keys, frozenset(renewed))
+            return apply(self, dict(settings), keys, frozenset(renewed), codes)
 
-    def change(self, group: Group, settings: Settings, renew: bool = False) -> Change:
-        """Gives a group other settings; when that fails, nothing has changed.
+        return self.tried(work)
+
+    def change(self, group: Group, update: Callable[[Settings], Settings], renew: bool = False) -> Change:
+        """Gives a group other settings, which follow from those that it has; when that fails, nothing has changed.
 
         renew  the group's memory begins anew
         """
-        with self.lock:
-            if self.stopped:
-                if settings.bindings:
-                    raise RingClosedError("the engine was stopped", hint="make another one")
-                group.settings = settings
-                return Change()
-            keys = group.settings.sides() | settings.sides()
-            return self._apply({group: settings}, keys, frozenset([group.number] if renew else []))
+        renewed = frozenset([group.number] if renew else [])
 
-    def _apply(
-        self, changed: dict[Group, Settings], keys: Iterable[Key], renewed: frozenset[int], force: bool = False
-    ) -> Change:
-        wanted = {group.number: changed.get(group, group.settings) for group in self.groups.values()}
-        with Replacement(self, renewed) as work:
-            for key in sorted(keys):
-                work.prepare(key, side_plan(key, wanted), force or bool(renewed))
-            promiscuous = self._promiscuous(changed)
-            try:
-                report = work.commit()
-            except BaseException:
-                for stack in promiscuous.values():
-                    stack.close()
-                raise
-        for group, settings in changed.items():
+        def work(codes: Codes) -> Change:
+            group.check_open()
+            return self._change(group, update(group.settings), renewed, codes)
+
+        return self.tried(work)
+
+    def _change(self, group: Group, settings: Settings, renewed: frozenset[int], codes: Codes) -> Change:
+        if self.stopped:
+            if settings.bindings:
+                raise RingClosedError("the engine was stopped", hint="make another one")
             group.settings = settings
-        self._keep_promiscuous(changed, promiscuous)
-        return report
+            return Change()
+        keys = group.settings.sides() | settings.sides()
+        return apply(self, {group: settings}, keys, renewed, codes)
 
-    def _promiscuous(self, changed: dict[Group, Settings]) -> dict[tuple[int, int], ExitStack]:
-        """Puts devices into promiscuous mode that are not yet, for the groups."""
-        found = {}
-        for group, settings in changed.items():
-            for index in {bound.device.index for bound in settings.bindings if bound.promiscuous}:
-                if index not in group.promiscuous:
-                    stack = found[group.number, index] = ExitStack()
-                    stack.enter_context(Promiscuous(index))
-        return found
-
-    def _keep_promiscuous(self, changed: dict[Group, Settings], new: dict[tuple[int, int], ExitStack]) -> None:
-        for (number, index), stack in new.items():
-            self.groups[number].promiscuous[index] = stack
-        for group, settings in changed.items():
-            wanted = {bound.device.index for bound in settings.bindings if bound.promiscuous}
-            for index in group.promiscuous.keys() - wanted:
-                group.promiscuous.pop(index).close()
+    def tried(self, work: Callable[[Codes], T]) -> T:
+        """The result of `work`, done under the lock; what it needs compiled is compiled without the lock."""
+        codes = Codes(self.compiler)
+        while True:
+            try:
+                with self.lock:
+                    return work(codes)
+            except UncompiledError as needed:
+                codes.compile(needed)
 
     def shapes(self) -> tuple[tuple[RingShape, ...], tuple[Clock, ...]]:
-        """Shapes of rings, and clocks, that end-points have."""
+        """Shapes of rings, and clocks, that end-points have; egress ones have none."""
         shapes: dict[int, RingShape] = {}
         clocks: dict[Clock, None] = {}
         members = {number: each for group in self.groups.values() for number, (each, _) in group.members.items()}
         for endpoint in {**self.endpoints, **members}.values():
-            if (found := endpoint.shape_and_clock) is not None:
+            if endpoint.egress is None and (found := endpoint.shape_and_clock) is not None:
                 shapes.setdefault(found[0], endpoint.rings.shape.whole)
                 clocks.setdefault(found[1])
         return tuple(shapes.values()), tuple(clocks)
 
-    def hosts_of(self, index: int) -> Hosts:
-        """The addresses of a device, for its programs."""
-        return self._hosts.setdefault(index, Hosts())
-
-    def tell_hosts(self, index: int) -> None:
-        if self.hosts_of(index).map is not None:
-            self.hosts_of(index).set(addresses(self._link, index))
-
-    def drop_hosts(self) -> None:
-        """Forgets devices on which nothing runs."""
-        for index in self._hosts.keys() - {index for index, _ in self.sides}:
-            self._hosts.pop(index).close()
-
-    # devices
+    def alone(self, group: GroupSpec) -> DeviceSpec:
+        """A program with one group only, which says what the group's memory is like."""
+        shapes, clocks = self.shapes()
+        return DeviceSpec(Hook.TC_INGRESS, (group,), self.memory.cpus, shapes, clocks)
 
     def index_of(self, name: str, known: Iterable[Bound]) -> int:
         """The number of a device that may have got another name since a group was bound to it."""
@@ -328,54 +357,22 @@ class Engine:
                 return bound.device.index
         return device(name).index
 
-    def _follow_devices(self) -> None:
-        for event in self._watch.events():
-            with self.lock:
-                self.targets.follow(event)
-                if any(index == event.before.index for index, _ in self.sides):
-                    log.info("%s", event)
-                    if event.change in (DeviceChange.GONE, DeviceChange.MOVED):
-                        self._device_gone(event)
+    # what the next engine finds
 
-    def _device_gone(self, event: Event) -> None:
-        """Ends the bindings to it. Readers that nothing can reach any more are told: nothing else would wake them."""
-        index = event.before.index
-        gone = DeviceGoneError(
-            f"the device `{event.before.name}` {event.change.value} while it was captured from",
-            hint="packets that had arrived are not lost; start again when it is back",
-        )
-        concerned = [g for g in self.groups.values() if any(b.device.index == index for b in g.settings.bindings)]
-        for key in [key for key in self.sides if key[0] == index]:
-            self.sides.pop(key).close()
-        for group in concerned:
-            left = tuple(bound for bound in group.settings.bindings if bound.device.index != index)
-            group.settings = replace(group.settings, bindings=left)
-            if (stack := group.promiscuous.pop(index, None)) is not None:
-                stack.close()
-        for endpoint in {each.number: each for g in concerned for each, _ in g.members.values()}.values():
-            if endpoint.enabled and not any(g.settings.bindings for g in endpoint.groups.values()):
-                endpoint.reader.fail(gone)
+    def save(self, must: bool = True) -> None:
+        """Writes down what is there now, for the engine of another process.
 
-    def _keep_up(self) -> None:
-        """Follows corrections of the time of day, and the devices' addresses."""
-        known: dict[int, frozenset[IPv4Address | IPv6Address]] = {}
-        while not self._stopping.wait(CLOCK_PERIOD_S):
-            with self.lock:
-                if not self._stopping.is_set():
-                    self.memory.set_clock()
-                    self._follow_addresses(known)
+        must  raises OutputError when it cannot be written; otherwise that is logged, and tried again later
+        """
+        with self.lock:
+            self.keeper.save(lambda: document(self), must)
 
-    def _follow_addresses(self, known: dict[int, frozenset[IPv4Address | IPv6Address]]) -> None:
-        for index, hosts in self._hosts.items():
-            if hosts.map is None:
-                continue
-            found = addresses(self._link, index)
-            try:
-                if found != known.get(index):
-                    hosts.set(found)
-            except LimitError as error:
-                log.warning("%s; the program goes on with those that it had before", error.message)
-            known[index] = found
+    def _saved_or(self, undo: Callable[[], Any]) -> None:
+        try:
+            self.save()
+        except BaseException:
+            undo()
+            raise
 
     # the end
 
@@ -383,6 +380,7 @@ class Engine:
         """Takes all programs off their devices; counters are final then. Again is harmless."""
         with self.lock:
             self.stopped = True
+            self.keeper.end()
             stopped = [side.detach() for side in reversed(self.sides.values())]
             self.sides.clear()
             wait_for_running_programs()
@@ -390,38 +388,34 @@ class Engine:
                 if path is not None:
                     path.close()
 
-    def close(self) -> None:
-        """Stops, ends all readers, and gives everything back; counters of groups stay readable."""
+    def close(self, keep: bool = False) -> None:
+        """Stops, ends all readers, and gives everything back; counters of groups stay readable. Again is harmless.
+
+        keep  gives back only what is this process's: programs go on, for the next engine with the same store
+        """
         with self.lock:
             if self.closed:
                 return
-            self.stop()
+            if not keep:
+                self.stop()
             for group in self.groups.values():
                 group.final = group.statistics()
         # Without the lock: the threads may be waiting for it.
-        self._end_threads()
+        self.upkeep.end_threads()
         with self.lock:
-            self.drop_hosts()
+            if keep:
+                for side in self.sides.values():
+                    side.let_go()
             for group in list(self.groups.values()):
-                self._close_group(group)
+                group.end(keep)
             for endpoint in list(self.endpoints.values()):
-                endpoint.end()
+                endpoint.end(keep)
+            self.memory.close(keep)
             self.closed = True
         self._undo.close()
 
-    def _close_group(self, group: Group) -> None:
-        for stack in group.promiscuous.values():
-            stack.close()
-        if group.memory is not None:
-            group.memory.close()
-        group.closed = True
-
-    def _end_threads(self) -> None:
-        self._stopping.set()
-        self._watch.stop()
-        for thread in self._threads:
-            thread.join()
-        self._threads.clear()
+    def _at_exit(self) -> None:
+        self.close(keep=self.keeper.keeps)
 
     def _open(self) -> None:
         if self.closed:

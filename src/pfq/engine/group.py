@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from pfq.engine.bindings import Bound, Key, Settings, ethernet_device
+from pfq.engine.compiler import Codes, FilterLike
 from pfq.engine.endpoint import Endpoint
 from pfq.engine.groupmemory import GroupMemory, set_of
 from pfq.engine.hooks import Binding, Direction, HookChoice
 from pfq.engine.policy import Identity, Policy, PolicyName, Rights, policy_named
+from pfq.engine.statistics import Change as Change
 from pfq.engine.statistics import GroupStatistics
 from pfq.engine.steering import Member, SteeringTable
 from pfq.errors import RingClosedError, UsageError
 from pfq.lang import to_program
 from pfq.lang.action import DEFAULT_CLASSES
-from pfq.lang.berkeley import BerkeleyFilter
 from pfq.lang.group import vlan_filter
 from pfq.lang.prefixset import PrefixSet
 
@@ -26,27 +26,6 @@ if TYPE_CHECKING:
     from pfq.engine.engine import Engine
 
 ALL_CLASSES = (1 << 64) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What it took to change a group, in seconds. Packets were never held up.
-
-    devices  whose programs were replaced or attached, or taken off
-    compile  made the new programs
-    load     had the kernel verify them
-    swap     put them in the places of the old ones; each packet met the old or the new one
-    """
-
-    devices: tuple[str, ...] = ()
-    compile: float = 0.0
-    load: float = 0.0
-    swap: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """From the call until the new programs ran."""
-        return self.compile + self.load + self.swap
 
 
 class Group:
@@ -57,18 +36,42 @@ class Group:
     None is the engine's own process.
     """
 
-    def __init__(self, engine: Engine, number: int, policy: Policy) -> None:
+    def __init__(self, engine: Engine, number: int, policy: Policy, held: bool = False, tag: str = "") -> None:
         self._engine = engine
         self.number = number
+        self._held = held
+        self._tag = tag
         self.rights = Rights(number, policy)
         self.settings = Settings(to_program("unit"))
         self.members: dict[int, tuple[Endpoint, int]] = {}
         self.memory: GroupMemory | None = None
         self.tables: dict[int, SteeringTable] = {}
-        self.promiscuous: dict[int, ExitStack] = {}
+        self.promiscuous: set[int] = set()
         self._sets: dict[PrefixSet, PrefixSet] = {}
-        self.closed = False
+        self.ending = self.closed = False
         self.final: GroupStatistics | None = None
+
+    # what its maker says of it
+
+    @property
+    def held(self) -> bool:
+        """It does not end with its last member."""
+        return self._held
+
+    @held.setter
+    def held(self, value: bool) -> None:
+        self._held = value
+        self._engine.save()
+
+    @property
+    def tag(self) -> str:
+        """Its maker's own words about it."""
+        return self._tag
+
+    @tag.setter
+    def tag(self, text: str) -> None:
+        self._tag = text
+        self._engine.save()
 
     # what it sees
 
@@ -88,11 +91,14 @@ class Group:
         queue  only those of this receive queue; None: of all. The others are as of `Capture`.
         """
         self._control(by)
-        with self._engine.lock:
-            found = ethernet_device(device)
-            bound = Bound(found, queue, direction, binding, hook, promiscuous)
-            before = (b for b in self.settings.bindings if (b.device.index, b.queue) != (found.index, queue))
-            return self._change(replace(self.settings, bindings=(*before, bound)))
+        found = ethernet_device(device)
+        bound = Bound(found, queue, direction, binding, hook, promiscuous)
+
+        def with_it(settings: Settings) -> Settings:
+            others = (b for b in settings.bindings if (b.device.index, b.queue) != (found.index, queue))
+            return replace(settings, bindings=(*others, bound))
+
+        return self._engine.change(self, with_it)
 
     def unbind(self, device: str, queue: int | None = None, *, by: Endpoint | None = None) -> Change:
         """The group no longer gets packets of a device (of one receive queue, when it is bound to that).
@@ -100,10 +106,13 @@ class Group:
         Harmless when it is not bound; raises DeviceMissingError when there is no such device.
         """
         self._control(by)
-        with self._engine.lock:
-            index = self._engine.index_of(device, self.settings.bindings)
-            left = tuple(b for b in self.settings.bindings if b.device.index != index or queue not in (None, b.queue))
-            return self._change(replace(self.settings, bindings=left))
+        index = self._engine.index_of(device, self.settings.bindings)
+
+        def without_it(settings: Settings) -> Settings:
+            left = tuple(b for b in settings.bindings if b.device.index != index or queue not in (None, b.queue))
+            return replace(settings, bindings=left)
+
+        return self._engine.change(self, without_it)
 
     @property
     def bindings(self) -> tuple[Bound, ...]:
@@ -118,28 +127,20 @@ class Group:
         remembered (flows, rates) is gone; counters go on.
         """
         self._control(by)
-        typed = to_program(program if program is not None else "unit")
-        with self._engine.lock:
-            return self._change(replace(self.settings, program=typed), renew=True)
+        typed = self._engine.compiler.typed(program)
+        return self._engine.change(self, lambda settings: replace(settings, program=typed), renew=True)
 
-    def set_filter(
-        self, filter: str | Sequence[Sequence[int]] | BerkeleyFilter | None, *, by: Endpoint | None = None
-    ) -> Change:
+    def set_filter(self, filter: FilterLike | None, *, by: Endpoint | None = None) -> Change:
         """What gets to the program, as of `Capture`; None: everything. The program keeps what it remembers."""
         self._control(by)
-        wanted = None if filter is None else BerkeleyFilter.of(filter)
-        with self._engine.lock:
-            return self._change(replace(self.settings, filter=wanted))
+        wanted = self._engine.compiler.filter(filter)
+        return self._engine.change(self, lambda settings: replace(settings, filter=wanted))
 
     def set_vlans(self, vlans: Iterable[int] | None, *, by: Endpoint | None = None) -> Change:
         """Ids of the VLANs that get to the program, as of `Capture`; None: everything."""
         self._control(by)
         wanted = vlan_filter(vlans)
-        with self._engine.lock:
-            return self._change(replace(self.settings, vlans=wanted))
-
-    def _change(self, settings: Settings, renew: bool = False) -> Change:
-        return self._engine.change(self, settings, renew)
+        return self._engine.change(self, lambda settings: replace(settings, vlans=wanted))
 
     # sets of prefixes
 
@@ -184,18 +185,25 @@ class Group:
         """
         if not isinstance(classes, int) or not 1 <= classes <= ALL_CLASSES:
             raise UsageError(f"classes are a mask of 64 bits, and at least one is set; {classes!r} is none")
-        self._open()
-        default = Policy.SHARED if self.rights.policy is Policy.UNDEFINED else self.rights.policy
-        asked = default if policy is None else policy_named(policy)
-        with self._engine.lock:
-            self.rights.join(endpoint.identity, asked)
-            self._engine.join(self, endpoint, classes)
+        wanted = None if policy is None else policy_named(policy)
+
+        def work(codes: Codes) -> None:
+            self.check_open()
+            before = replace(self.rights)
+            default = Policy.SHARED if self.rights.policy is Policy.UNDEFINED else self.rights.policy
+            self.rights.join(endpoint.identity, wanted or default)
+            try:
+                self._engine.join(self, endpoint, classes, codes)
+            except BaseException:
+                self.rights = before
+                raise
+
+        self._engine.tried(work)
 
     def leave(self, endpoint: Endpoint) -> None:
         """An end-point is no member any more. The group ends with its last one."""
-        with self._engine.lock:
-            if endpoint.number in self.members:
-                self._engine.leave(self, endpoint)
+        if endpoint.number in self.members:
+            self._engine.tried(lambda codes: self._engine.leave(self, endpoint, codes))
 
     def write_members(self) -> None:
         """Tells the running program who is in the group."""
@@ -207,13 +215,26 @@ class Group:
         everybody = self.members.values()
         return [Member(each.number, each.weight, classes) for each, classes in everybody if each.enabled]
 
+    @property
+    def sends(self) -> bool:
+        """Some member is an egress end-point that is enabled."""
+        return any(each.enabled and each.egress is not None for each, _ in self.members.values())
+
+    def adopt_memory(self, memory: GroupMemory) -> None:
+        """What it remembered in a process that has ended, with the sets that were changed there."""
+        self.memory = memory
+        for known in memory.code.plan.sets:
+            current = memory.current_set(known)
+            if not known.same_addresses(current):
+                self._sets[known] = current
+
     # counters
 
     def statistics(self, *, by: Endpoint | None = None) -> GroupStatistics:
         """Its counters; exact, as an equation, once it gets no more packets."""
         if self.final is not None:
             return self.final
-        self._open()
+        self.check_open()
         self.rights.read(_identity(by))
         return self._engine.memory.statistics(self.number)
 
@@ -225,19 +246,25 @@ class Group:
 
     def close(self) -> None:
         """All members leave, and the group ends. Again is harmless."""
-        with self._engine.lock:
-            if not self.closed:
-                self._engine.end(self)
+        if not self.closed:
+            self._engine.tried(lambda codes: self._engine.end(self, codes))
+
+    def end(self, keep: bool) -> None:
+        """The engine closes: nothing runs any more, unless all is kept for the next one."""
+        if self.memory is not None:
+            self.memory.close(keep)
+        self.closed = True
 
     def sides(self) -> set[Key]:
         return self.settings.sides()
 
     def _control(self, by: Endpoint | None) -> None:
-        self._open()
+        self.check_open()
         self.rights.control(_identity(by), set(self.members))
 
-    def _open(self) -> None:
-        if self.closed:
+    def check_open(self) -> None:
+        """Raises RingClosedError when it has ended."""
+        if self.closed or self.ending:
             raise RingClosedError(f"group {self.number} has ended", hint="make another one")
 
     def __enter__(self) -> Self:

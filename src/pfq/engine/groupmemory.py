@@ -6,10 +6,12 @@ import struct
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from hashlib import sha256
 
 from pfq.codegen import layouts
 from pfq.codegen.device import DeviceCode, GroupCode
 from pfq.codegen.prefixes import SetRegion
+from pfq.codegen.spec import MapSpec
 from pfq.engine.steering import Member, SteeringTable
 from pfq.errors import LimitError, UsageError
 from pfq.kernel.pool import Part, Pool
@@ -24,35 +26,49 @@ class GroupMemory:
     maps  its parts, by the names under which programs refer to them
     """
 
-    def __init__(
-        self, code: GroupCode, device: DeviceCode, pool: Pool, tables: dict[int, SteeringTable] | None = None
-    ) -> None:
+    def __init__(self, code: GroupCode, maps: dict[str, Part], tables: dict[int, SteeringTable] | None = None) -> None:
         """tables: the group's steering tables by their sets of classes, which remember members of the past; they
         outlive this memory and are changed by it."""
         self.code = code
         self._tables = {} if tables is None else tables
-        self.maps: dict[str, Part] = {}
-        self._undo = ExitStack()
+        self.maps = maps
         self._writing = threading.Lock()
-        names = {layouts.of_group(kind, code.number) for kind in (layouts.STEERING_MAP, layouts.ROBIN_MAP)}
-        data = layouts.of_group(layouts.DATA_MAP, code.number)
-        try:
-            for spec in device.object.maps:
-                if spec.name in names or spec.name == data:
-                    part = self.maps[spec.name] = pool.part(spec.value_bytes)
-                    self._undo.callback(part.free)
-        except BaseException:
-            self._undo.close()
-            raise
-        self._data = self.maps.get(data)
-        if self._data is not None:
-            for offset, piece in code.plan.initial.items():
-                self._data.memory[offset : offset + len(piece)] = piece
-        self._steering = self.maps[layouts.of_group(layouts.STEERING_MAP, code.number)].memory
+        self._data = maps.get(layouts.of_group(layouts.DATA_MAP, code.number))
+        self._steering = maps[layouts.of_group(layouts.STEERING_MAP, code.number)].memory
+
+    @classmethod
+    def create(
+        cls, code: GroupCode, device: DeviceCode, pool: Pool, tables: dict[int, SteeringTable] | None = None
+    ) -> GroupMemory:
+        """New memory, as the program wants to find it."""
+        with ExitStack() as undo:
+            maps = {}
+            for spec in parts_of(code, device):
+                maps[spec.name] = pool.part(spec.value_bytes)
+                undo.callback(maps[spec.name].free)
+            made = cls(code, maps, tables)
+            if made._data is not None:
+                for offset, piece in code.plan.initial.items():
+                    made._data.memory[offset : offset + len(piece)] = piece
+            undo.pop_all()
+            return made
 
     def fits(self, code: GroupCode) -> bool:
         """A program with this code can use it."""
         return (code.sets, code.plan.size) == (self.code.sets, self.code.plan.size)
+
+    @property
+    def layout(self) -> str:
+        """Stands for the form of the memory."""
+        return self.layout_of(self.code)
+
+    @staticmethod
+    def layout_of(code: GroupCode) -> str:
+        """The form of the memory that a program wants; the same for programs that are equal."""
+        plan = code.plan
+        initial = sorted((at, len(piece)) for at, piece in plan.initial.items())
+        regions = [(known.name, region) for known, region in plan.sets.items()]
+        return sha256(repr((code.sets, plan.size, initial, regions)).encode()).hexdigest()
 
     def set_members(self, members: Sequence[Member]) -> None:
         """Who is in the group: rewrites its steering tables, and nothing else."""
@@ -81,9 +97,26 @@ class GroupMemory:
         with self._writing:
             write_set(self._data.memory, region, addresses)
 
-    def close(self) -> None:
-        """Gives it back, when no program uses it any more."""
-        self._undo.close()
+    def current_set(self, known: PrefixSet) -> PrefixSet:
+        """One of the plan's sets as it is now."""
+        assert self._data is not None
+        four, six = self.code.plan.sets[known].boundaries_in(self._data.memory)
+        return PrefixSet(known.name, four, six, known.file)
+
+    def close(self, keep: bool = False) -> None:
+        """Gives it back, when no program uses it any more; keep: it goes on being used, but not from here."""
+        for part in self.maps.values():
+            if keep:
+                part.release()
+            else:
+                part.free()
+
+
+def parts_of(code: GroupCode, device: DeviceCode) -> list[MapSpec]:
+    """What the group wants for itself in a device's program."""
+    kinds = (layouts.STEERING_MAP, layouts.ROBIN_MAP, layouts.DATA_MAP)
+    names = {layouts.of_group(kind, code.number) for kind in kinds}
+    return [spec for spec in device.object.maps if spec.name in names]
 
 
 def write_table(place: memoryview, table: bytes) -> None:

@@ -34,14 +34,15 @@ class Way:
         """For tcx links; a program for them is loaded as such."""
         return self.how == "tcx"
 
-    def attach(self, program: Program, ifindex: int) -> Attachment:
+    def attach(self, program: Program, ifindex: int, mark: str = "") -> Attachment:
+        """mark: of clsact filters that outlive their process on purpose."""
         match self.how:
             case "native" | "generic":
                 return XdpLink.attach(program, ifindex, XdpMode(self.how))
             case "tcx":
                 return TcxLink.attach(program, ifindex)
             case "clsact":
-                return Clsact.attach(program, ifindex)
+                return Clsact.attach(program, ifindex, mark)
 
     def __str__(self) -> str:
         if self.hook is Hook.XDP:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import struct
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 
 from pfq.codegen import layouts
 from pfq.codegen.device import GroupCode
@@ -18,6 +19,7 @@ from pfq.codegen.finish import Clock
 from pfq.codegen.memory import DOORBELLS, EVENTS, DeviceMemory, RingShape, consumers_spec, rings_spec
 from pfq.codegen.spec import MapSpec
 from pfq.engine.events import EventReader, ProgramEvent, Site
+from pfq.engine.keeper import Keeper
 from pfq.engine.rings import Rings
 from pfq.engine.statistics import GroupStatistics
 from pfq.kernel.maps import Map, possible_cpus
@@ -29,39 +31,73 @@ GENERATIONS = 1 << 16
 """Numbers of programs, which begin anew after the last."""
 
 
+@dataclass
+class MapsLeft:
+    """Maps that an engine of another process has left.
+
+    maps        by the names that programs know them by
+    shapes      of rings for which there is one
+    chunks      of the pool
+    generation  the number of its last program
+    """
+
+    maps: dict[str, Map] = field(default_factory=dict)
+    shapes: Sequence[RingShape] = ()
+    chunks: Sequence[Map] = ()
+    generation: int = 0
+
+
 class EngineMemory:
     """Maps of an engine.
 
     pool  for what groups have for themselves
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keeper: Keeper, left: MapsLeft | None = None) -> None:
+        """keeper: makes the maps; left: those that another process has left, which are used as they are."""
         self.cpus = possible_cpus()
-        self.pool = Pool()
+        self.pool = Pool(keeper.create, keeper.drop)
+        self._keeper = keeper
+        self._left = left or MapsLeft()
         self._lock = threading.Lock()
         self._undo = ExitStack()
-        self._undo.callback(self.pool.close)
         self._rings: dict[int, Map] = {}
+        self._shapes: dict[int, RingShape] = {}
         self._reader: EventReader | None = None
-        self._generation = 0
+        self._generation = self._left.generation
         self._final: dict[str, int] | None = None
-        layout = DeviceMemory(self.cpus, 1, ())
-        self._rows = layout.rows
-        specs = {spec.name: spec for spec in layout.maps()}
+        self._rows = DeviceMemory(self.cpus, 1, ()).rows
         try:
-            wanted = [specs[layouts.COUNTERS_MAP], specs[layouts.ENGINE_MAP], consumers_spec(self.cpus), DOORBELLS]
-            self._maps = {spec.name: self._created(spec) for spec in wanted}
+            for chunk in self._left.chunks:
+                self.pool.adopt(chunk)
+            self._maps: dict[str, Map] = {}
+            for spec in always_specs(self.cpus):
+                self._maps[spec.name] = self._created(spec)
+            for shape in self._left.shapes:
+                self._rings_of(shape)
+            if layouts.EVENTS_MAP in self._left.maps:
+                self._events_map()
             self._counters = self._maps[layouts.COUNTERS_MAP].mmap(writable=True)
             self._undo.callback(self._counters.close)
             self._table = self._maps[layouts.ENGINE_MAP].mmap(writable=True)
             self._undo.callback(self._table.close)
             self.set_clock()
         except BaseException:
-            self._undo.close()
+            self.close(keep=left is not None)
             raise
 
     def _created(self, spec: MapSpec) -> Map:
-        return self._undo.enter_context(Map.create(spec))
+        return self._left.maps.pop(spec.name, None) or self._keeper.create(spec)
+
+    @property
+    def whole(self) -> list[Map]:
+        """The maps but those of the pool."""
+        return [*self._maps.values(), *self._rings.values()]
+
+    @property
+    def ring_shapes(self) -> list[RingShape]:
+        """The shapes of rings for which there is a map."""
+        return list(self._shapes.values())
 
     def maps(self, shapes: Sequence[RingShape], events: bool) -> dict[str, Map]:
         """The maps that a program for rings of these shapes needs, by name."""
@@ -76,6 +112,7 @@ class EngineMemory:
     def _rings_of(self, shape: RingShape) -> Map:
         if shape.number not in self._rings:
             self._rings[shape.number] = self._created(rings_spec(shape, self.cpus))
+            self._shapes[shape.number] = shape
         return self._rings[shape.number]
 
     def _events_map(self) -> Map:
@@ -89,10 +126,21 @@ class EngineMemory:
 
     def install(self, number: int, rings: Rings, snaplen: int, clock: Clock) -> None:
         """Makes an end-point known to all programs: the table first, then its maps."""
-        at = layouts.ENDPOINTS + number * layouts.ENDPOINT_BYTES
-        which = layouts.CLOCK_NUMBERS[clock.value]
-        struct.pack_into("<III", self._table, at, snaplen, rings.shape.number, which)
         self._set_clock_of(number, clock)
+        self._install(number, rings, snaplen, layouts.CLOCK_NUMBERS[clock.value])
+
+    def install_egress(self, number: int, rings: Rings, queue: int | None) -> None:
+        """The same for an egress end-point; `set_egress_device` then says on which device it sends."""
+        self._install(number, rings, 0, 0 if queue is None else queue + 1)
+
+    def set_egress_device(self, number: int, index: int) -> None:
+        """The device on which an egress end-point sends; 0 when it is not there."""
+        at = layouts.ENDPOINTS + number * layouts.ENDPOINT_BYTES + layouts.ENDPOINT_DEVICE
+        struct.pack_into("<I", self._table, at, index)
+
+    def _install(self, number: int, rings: Rings, first: int, last: int) -> None:
+        at = layouts.ENDPOINTS + number * layouts.ENDPOINT_BYTES
+        struct.pack_into("<III", self._table, at, first, rings.shape.number, last)
         table = self._rings_of(rings.shape)
         for cpu, ring in enumerate(rings.rings):
             table.set_inner(number * self.cpus + cpu, ring)
@@ -106,6 +154,24 @@ class EngineMemory:
         self._maps[layouts.CONSUMERS_MAP].clear(number)
         self._maps[layouts.DOORBELLS_MAP].clear(number)
         self._set_clock_of(number, Clock.NONE)
+
+    def forget_all_but(self, known: Mapping[int, Rings]) -> None:
+        """Takes end-points out of all maps that a process before was about to make, or to end."""
+        wanted: dict[tuple[Map, int], Map] = {}
+        for number, rings in known.items():
+            table = self._rings_of(rings.shape)
+            wanted |= {(table, number * self.cpus + cpu): ring for cpu, ring in enumerate(rings.rings)}
+            wanted[self._maps[layouts.CONSUMERS_MAP], number] = rings.consumer
+            wanted[self._maps[layouts.DOORBELLS_MAP], number] = rings.doorbell
+        for table in (*self._rings.values(), self._maps[layouts.CONSUMERS_MAP], self._maps[layouts.DOORBELLS_MAP]):
+            for place in range(table.spec.entries):
+                inner, there = wanted.get((table, place)), table.inner_id(place)
+                if inner is None and there is not None:
+                    table.clear(place)
+                elif inner is not None and there != inner.id:
+                    table.set_inner(place, inner)
+        for number in set(range(layouts.MAX_ENDPOINTS)) - known.keys():
+            self._set_clock_of(number, Clock.NONE)
 
     def _set_clock_of(self, number: int, clock: Clock) -> None:
         with self._lock:
@@ -138,9 +204,17 @@ class EngineMemory:
     def generation(self, groups: Sequence[GroupCode]) -> int:
         """A number for a new program, by which its events are known."""
         self._generation = (self._generation + 1) % GENERATIONS
-        if self._reader is not None:
-            self._reader.know(self._generation, [Site(g.number, each) for g in groups for each in g.plan.sites])
+        self.know_generation(self._generation, groups)
         return self._generation
+
+    @property
+    def last_generation(self) -> int:
+        return self._generation
+
+    def know_generation(self, number: int, groups: Sequence[GroupCode]) -> None:
+        """What a program reports that has, or had, this number."""
+        if self._reader is not None:
+            self._reader.know(number, [Site(g.number, each) for g in groups for each in g.plan.sites])
 
     def events(self) -> Iterator[ProgramEvent]:
         """What programs told since the last call."""
@@ -161,11 +235,28 @@ class EngineMemory:
         for clock, at in ((Clock.NS, layouts.CLOCK_OFFSET), (Clock.COARSE, layouts.COARSE_OFFSET)):
             struct.pack_into("@q", self._table, at, clock_offset(clock))
 
-    def close(self) -> None:
-        """Gives all back; no program may be attached."""
+    def close(self, keep: bool = False) -> None:
+        """Gives all back; no program may be attached, unless the maps are to be kept. Again is harmless."""
         if self._final is None:
             self._final = {"missed": self.events_missed()}
             self._undo.close()
+            self.pool.close(keep)
+            for table in self.whole:
+                if keep:
+                    table.close()
+                else:
+                    self._keeper.drop(table)
+
+
+def always_specs(cpus: int) -> list[MapSpec]:
+    """The maps that every engine has."""
+    specs = {spec.name: spec for spec in DeviceMemory(cpus, 1, ()).maps()}
+    return [specs[layouts.COUNTERS_MAP], specs[layouts.ENGINE_MAP], consumers_spec(cpus), DOORBELLS]
+
+
+def shared_specs(cpus: int, shapes: Sequence[RingShape]) -> list[MapSpec]:
+    """All the maps that an engine with rings of these shapes may have, those of its pool not counted."""
+    return [*always_specs(cpus), *(rings_spec(shape, cpus) for shape in shapes), EVENTS]
 
 
 def clock_offset(clock: Clock) -> int:

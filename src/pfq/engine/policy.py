@@ -52,6 +52,10 @@ class Identity:
     owner: Owner
 
 
+NOBODY = Identity(-1, Owner(0, -1))
+"""Whom no end-point is: owns groups that are their maker's."""
+
+
 @dataclass(slots=True)
 class Rights:
     """The rights of one group.

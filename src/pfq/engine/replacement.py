@@ -3,136 +3,231 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from pfq.codegen.device import Device as DeviceSpec
 from pfq.codegen.device import DeviceCode, GroupCode
-from pfq.engine.bindings import Key, SidePlan
+from pfq.engine.bindings import Key, Settings, SidePlan, side_plan
+from pfq.engine.compiler import Codes
 from pfq.engine.datapath import DataPath
-from pfq.engine.group import Change
+from pfq.engine.egress import refuse_loops
 from pfq.engine.groupmemory import GroupMemory
 from pfq.engine.hooks import Way
-from pfq.engine.side import Side
-from pfq.errors import PfqError, UsageError
+from pfq.engine.side import Side, tries
+from pfq.engine.statistics import Change
+from pfq.errors import UsageError
 from pfq.kernel.programs import wait_for_running_programs
 
 if TYPE_CHECKING:
     from pfq.engine.engine import Engine
+    from pfq.engine.group import Group
+
+
+def apply(
+    engine: Engine,
+    changed: Mapping[Group, Settings],
+    keys: Iterable[Key],
+    renewed: frozenset[int],
+    codes: Codes,
+    force: bool = False,
+) -> Change:
+    """Gives groups other settings, under the engine's lock; when that fails, nothing has changed.
+
+    keys     sides of devices that this may concern
+    renewed  numbers of groups whose memory begins anew
+    force    programs are replaced even when nothing of theirs has changed
+    Raises UncompiledError when code is missing.
+    """
+    for group, settings in changed.items():
+        refuse_loops(settings.bindings, (each.egress for each, _ in group.members.values()))
+    wanted = {group.number: changed.get(group, group.settings) for group in engine.groups.values()}
+    egress = {group.number for group in engine.groups.values() if group.sends}
+    plans = {key: side_plan(key, wanted, egress) for key in sorted(keys)}
+    with Replacement(engine, changed, renewed, codes) as work, ExitStack() as undo:
+        works = [key for key, plan in plans.items() if work.is_needed(key, plan, force or bool(renewed))]
+        codes.need([spec_of(engine, key, plan) for key in works if (plan := plans[key]) is not None])
+        for key in works:
+            work.prepare(key, plans[key])
+        new = _promiscuous(engine, changed, undo)
+        report = work.commit()
+        undo.pop_all()
+    _keep_promiscuous(engine, changed, new)
+    return report
+
+
+def spec_of(engine: Engine, key: Key, plan: SidePlan) -> DeviceSpec:
+    """What to compile for a side, by the way that its program is attached or will be."""
+    side = engine.sides.get(key)
+    return plan.spec(plan.way(side.way if side else None), engine.memory.cpus, *engine.shapes())
+
+
+def _promiscuous(engine: Engine, changed: Mapping[Group, Settings], undo: ExitStack) -> list[tuple[Group, int]]:
+    """Puts devices into promiscuous mode that are not yet, for the groups."""
+    found = []
+    for group, settings in changed.items():
+        for index in wanted_promiscuous(settings) - group.promiscuous:
+            engine.upkeep.promiscuous.add(index)
+            undo.callback(engine.upkeep.promiscuous.drop, index)
+            found.append((group, index))
+    return found
+
+
+def _keep_promiscuous(engine: Engine, changed: Mapping[Group, Settings], new: list[tuple[Group, int]]) -> None:
+    for group, index in new:
+        group.promiscuous.add(index)
+    for group, settings in changed.items():
+        for index in group.promiscuous - wanted_promiscuous(settings):
+            group.promiscuous.remove(index)
+            engine.upkeep.promiscuous.drop(index)
+
+
+def wanted_promiscuous(settings: Settings) -> set[int]:
+    """The devices that are to take in frames for other addresses too."""
+    return {bound.device.index for bound in settings.bindings if bound.promiscuous}
 
 
 class Replacement:
     """New programs for some sides of devices: all prepared, then all put in place, or none."""
 
-    def __init__(self, engine: Engine, renewed: frozenset[int]) -> None:
+    def __init__(
+        self, engine: Engine, changed: Mapping[Group, Settings], renewed: frozenset[int], codes: Codes
+    ) -> None:
         self.engine = engine
+        self.changed = changed
         self.renewed = renewed
+        self.codes = codes
         self._new: dict[int, GroupMemory] = {}
-        self._prepared: list[tuple[Side, DataPath, tuple[Way, ...]]] = []
-        self._ended: list[Key] = []
-        self._moved: list[DataPath] = []
+        self._prepared: list[tuple[Key, Side, DataPath, tuple[Way, ...]]] = []
+        self._ended: dict[Key, Side] = {}
+        self._old: list[DataPath] = []
         self._undo = ExitStack()
-        self._compile = self._load = 0.0
+        self._load = 0.0
 
-    def prepare(self, key: Key, plan: SidePlan | None, force: bool) -> None:
-        """Compiles and loads what is to run on a side."""
-        engine = self.engine
+    def is_needed(self, key: Key, plan: SidePlan | None, force: bool) -> bool:
+        """Whether what runs on a side is to change."""
+        side = self.engine.sides.get(key)
+        if plan is None or side is None or force or side.spec is None:
+            return plan is not None or side is not None
+        return side.spec.groups != spec_of(self.engine, key, plan).groups
+
+    def prepare(self, key: Key, plan: SidePlan | None) -> None:
+        """Loads what is to run on a side; None: nothing any more."""
+        engine, codes = self.engine, self.codes
         side = engine.sides.get(key)
         if plan is None:
-            self._ended += [key] if side is not None else []
+            if side is not None:
+                self._ended[key] = side
             return
-        shapes, clocks = engine.shapes()
-        ways = plan.ways(forwards=False)
-        spec = plan.spec(side.way if side and side.way else ways[0], engine.memory.cpus, shapes, clocks)
-        if side is not None and not force and side.spec is not None and side.spec.groups == spec.groups:
-            return
-        started = time.perf_counter()
-        hosts = engine.hosts_of(key[0])
+        hosts = engine.upkeep.hosts_of(key[0])
         unknown = hosts.map is None
-        path = DataPath(engine.memory, spec, self._memory_of, hosts)
+        path = DataPath(engine.memory, spec_of(engine, key, plan), self._memory_of, hosts, codes)
         self._undo.callback(path.close)
         if unknown:
-            engine.tell_hosts(key[0])
-        if path.forwards and key[1] == "in":
-            ways = plan.ways(forwards=True)
-        self._compile += time.perf_counter() - started
+            engine.upkeep.tell_hosts(key[0])
+        ways = plan.ways(forwards=path.forwards and key[1] == "in")
         name = plan.device.name
         if key[1] == "out" and name in path.needed():
             raise UsageError(
                 f"the program forwards outgoing packets of `{name}` to `{name}` itself",
                 hint="each copy would go out again and be copied again; `link` leaves out the device of the packet",
             )
-        engine.targets.tell(path)
+        engine.upkeep.targets.tell(path)
         started = time.perf_counter()
-        side = side or Side(plan.device, key[1])
+        side = side or Side(plan.device, key[1], engine.keeper)
         stays = side.way is not None and (side.way in ways or not path.forwards)
         if stays:
             side.prepare(path)
+        else:
+            path.compiled(*next(tries(ways, path.spec.linear)))
         self._load += time.perf_counter() - started
-        self._prepared.append((side, path, () if stays else ways))
+        self._prepared.append((key, side, path, () if stays else ways))
 
     def _memory_of(self, code: GroupCode, device: DeviceCode) -> GroupMemory:
         group = self.engine.groups[code.number]
         if group.memory is not None and code.number not in self.renewed and group.memory.fits(code):
             return group.memory
         if code.number not in self._new:
-            made = self._new[code.number] = GroupMemory(code, device, self.engine.memory.pool, group.tables)
+            made = GroupMemory.create(code, device, self.engine.memory.pool, group.tables)
+            self._new[code.number] = made
             self._undo.callback(made.close)
             made.set_members(group.listed())
         return self._new[code.number]
 
     def commit(self) -> Change:
-        """Attaches what is new, which may fail, then swaps the others, and cleans up."""
+        """Attaches what is new and writes everything down, which may fail; then swaps the others, and cleans up."""
         engine = self.engine
         started = time.perf_counter()
         with ExitStack() as back:
-            for side, path, ways in self._prepared:
+            for _, side, path, ways in self._prepared:
                 if ways:
                     self._attach(side, path, ways, back)
+            replaced = self._take_over(back)
+            engine.save()
             back.pop_all()
-        old = [*self._moved, *(side.swap(path) for side, path, ways in self._prepared if not ways)]
-        names = [side.device.name for side, _, _ in self._prepared] + [engine.sides[k].device.name for k in self._ended]
-        old += [engine.sides.pop(key).detach() for key in reversed(self._ended)]
+        for _, side, _, ways in self._prepared:
+            if not ways:
+                side.swap()
+        names = [side.device.name for _, side, _, _ in self._prepared] + [s.device.name for s in self._ended.values()]
+        ended = [side.detach() for side in reversed(self._ended.values())]
         swap = time.perf_counter() - started
         self._undo.pop_all()
-        for side, _, _ in self._prepared:
-            engine.sides[side.device.index, side.name] = side
-        self._free(old)
-        return Change(tuple(dict.fromkeys(names)), self._compile, self._load, swap)
+        self._free([*self._old, *(path for path in ended if path is not None)], replaced)
+        return Change(tuple(dict.fromkeys(names)), self.codes.seconds, self._load, swap)
 
     def _attach(self, side: Side, path: DataPath, ways: tuple[Way, ...], back: ExitStack) -> None:
         """A program that forwards cannot stay at XDP: it moves, and meanwhile packets pass unseen."""
         before, way = side.path, side.way
-        if before is not None and way is not None:
+        if way is not None:
             side.detach()
-            try:
-                side.attach(path, ways)
-            except PfqError:
-                side.attach(before, (way,))
-                raise
-            self._moved.append(before)
-        else:
-            side.attach(path, ways)
-            back.callback(side.detach)
+            if before is not None:
+                back.callback(side.attach, before, (way,))
+                self._old.append(before)
+        back.callback(side.detach)
+        side.attach(path, ways)
 
-    def _free(self, old: list[DataPath | None]) -> None:
+    def _take_over(self, back: ExitStack) -> list[GroupMemory]:
+        """The engine as it is after the change; `back` undoes it. Gives back memory that is not needed then."""
         engine = self.engine
-        replaced = [engine.groups[number].memory for number in self._new]
+        replaced = []
+        for group, settings in self.changed.items():
+            back.callback(setattr, group, "settings", group.settings)
+            group.settings = settings
         for number, memory in self._new.items():
-            engine.groups[number].memory = memory
-        found = [path for path in old if path is not None]
-        if found:
+            group = engine.groups[number]
+            back.callback(setattr, group, "memory", group.memory)
+            if group.memory is not None:
+                replaced.append(group.memory)
+            group.memory = memory
+        before = dict(engine.sides)
+        back.callback(engine.sides.update, before)
+        for key in self._ended:
+            del engine.sides[key]
+        for key, side, path, ways in self._prepared:
+            if key not in before:
+                back.callback(engine.sides.pop, key)
+            engine.sides[key] = side
+            if not ways:
+                back.callback(setattr, side, "path", side.path)
+                if side.path is not None:
+                    self._old.append(side.path)
+                side.path = path
+        return replaced
+
+    def _free(self, old: list[DataPath], replaced: list[GroupMemory]) -> None:
+        if old or replaced:
             wait_for_running_programs()
-        for path in found:
+        for path in old:
             path.close()
         for unused in replaced:
-            if unused is not None:
-                unused.close()
-        engine.memory.pool.trim()
+            unused.close()
+        self.engine.memory.pool.trim()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
         self._undo.close()
-        self.engine.drop_hosts()
+        self.engine.upkeep.drop_hosts()

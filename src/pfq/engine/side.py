@@ -9,6 +9,7 @@ from pfq.codegen.spec import Hook
 from pfq.engine.bindings import SideName
 from pfq.engine.datapath import DataPath
 from pfq.engine.hooks import Way
+from pfq.engine.keeper import Keeper
 from pfq.errors import DeviceGoneError, KernelRefusedError
 from pfq.kernel.attach import Attachment
 from pfq.kernel.devices import Device
@@ -21,15 +22,31 @@ class Side:
     path    the generation that runs; None before the first
     linear  it was attached as a program for frames in one buffer
     gone    the device is not there any more, and with it the program
+    pin     what the link is called in the store; empty when there is none
     """
 
-    def __init__(self, device: Device, name: SideName) -> None:
+    def __init__(self, device: Device, name: SideName, keeper: Keeper) -> None:
         self.device = device
         self.name = name
         self.path: DataPath | None = None
         self.way: Way | None = None
         self.linear = self.gone = False
+        self.pin = ""
+        self._keeper = keeper
         self._attachment: Attachment | None = None
+
+    @classmethod
+    def adopted(
+        cls, device: Device, name: SideName, keeper: Keeper, way: Way, linear: bool, attachment: Attachment, pin: str
+    ) -> Side:
+        """What another process has attached; the program is one that only the kernel knows."""
+        side = cls(device, name, keeper)
+        side.way, side.linear, side.pin, side._attachment = way, linear, pin, attachment
+        return side
+
+    @property
+    def attachment(self) -> Attachment | None:
+        return self._attachment
 
     @property
     def spec(self) -> DeviceSpec | None:
@@ -45,34 +62,46 @@ class Side:
         refusal: KernelRefusedError | None = None
         for way, linear in tries(ways, path.spec.linear):
             try:
-                self._attachment = way.attach(path.program(way, linear), self.device.index)
+                attachment = way.attach(path.program(way, linear), self.device.index, self._keeper.filter_mark)
             except KernelRefusedError as error:
                 refusal = refusal or (None if linear else error)
             else:
-                self.path, self.way, self.linear = path, way, linear
+                self._attachment, self.path, self.way, self.linear = attachment, path, way, linear
+                try:
+                    self.pin = self._keeper.pin_link(attachment)
+                except BaseException:
+                    self.detach()
+                    raise
                 return
         assert refusal is not None, "at least one way is tried"
         raise refusal
 
-    def swap(self, path: DataPath) -> DataPath | None:
-        """Puts another generation in the place of the one that runs, which it gives back."""
+    def swap(self) -> None:
+        """Puts `path` in the place of the generation that runs."""
         assert self._attachment is not None
         assert self.way is not None, "it is attached"
-        before = self.path
+        assert self.path is not None
         try:
-            self._attachment.swap(path.program(self.way, self.linear))
+            self._attachment.swap(self.path.program(self.way, self.linear))
         except DeviceGoneError:
             self.gone = True
-        self.path = path
-        return before
 
     def detach(self) -> DataPath | None:
         """Takes the program off the device; gives back what ran. Again is harmless."""
         if self._attachment is not None:
             self._attachment.detach()
+        self._keeper.unpin(self.pin)
         before, self.path = self.path, None
         self._attachment = self.way = None
+        self.pin = ""
         return before
+
+    def let_go(self) -> None:
+        """The program stays for the next engine; what is this process's goes."""
+        if self._attachment is not None:
+            self._attachment.close()
+        if self.path is not None:
+            self.path.close()
 
     def close(self) -> None:
         """Detaches and gives all back. Counters are not its own."""

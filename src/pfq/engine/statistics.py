@@ -1,4 +1,4 @@
-"""Counters of a capture, as frozen records. Every packet is in exactly one place of each equation.
+"""What engines tell about themselves, as frozen records. Every packet is in exactly one place of each equation.
 
 group       arrived  = filtered + dropped + selected
 end-point   selected = delivered + lost
@@ -79,3 +79,24 @@ class CaptureStatistics:
     def lost(self) -> int:
         """Copies lost because a ring was full, of all end-points together."""
         return sum(endpoint.lost for endpoint in self.endpoints)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What it took to change a group, in seconds. Packets were never held up.
+
+    devices  whose programs were replaced or attached, or taken off
+    compile  made the new programs
+    load     had the kernel verify them
+    swap     put them in the places of the old ones; each packet met the old or the new one
+    """
+
+    devices: tuple[str, ...] = ()
+    compile: float = 0.0
+    load: float = 0.0
+    swap: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """From the call until the new programs ran."""
+        return self.compile + self.load + self.swap

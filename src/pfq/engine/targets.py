@@ -1,4 +1,4 @@
-"""The devices that programs forward to: they come and go, and programs know them by their numbers."""
+"""The devices that programs and egress end-points send to: they come and go, and programs know them by numbers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from pfq.engine.bindings import ETHERNET_LINKS, Key
 from pfq.engine.datapath import DataPath
+from pfq.engine.memory import EngineMemory
 from pfq.engine.side import Side
 from pfq.errors import DeviceMissingError, UsageError
 from pfq.kernel.devices import dump
@@ -23,10 +24,35 @@ class Targets:
     known  numbers by name, 0 for a device that is not there
     """
 
-    def __init__(self, sides: Mapping[Key, Side], link: Netlink) -> None:
+    def __init__(self, sides: Mapping[Key, Side], link: Netlink, memory: EngineMemory) -> None:
         self._sides = sides
         self._link = link
+        self._memory = memory
+        self._egress: dict[int, str] = {}
         self.known: dict[str, int] = {}
+
+    def device(self, name: str) -> int:
+        """The number of a device for an egress end-point; raises DeviceMissingError or UsageError."""
+        there = {found.name: found for found in dump(self._link)}
+        if name not in there:
+            hint = did_you_mean(name, there) or "there are: " + ", ".join(there)
+            raise DeviceMissingError(f"there is no device `{name}` for an egress end-point", hint=hint)
+        if there[name].link_type not in ETHERNET_LINKS:
+            raise UsageError(
+                f"an egress end-point cannot send on `{name}`, which does not carry Ethernet frames",
+                hint="send on the device under the tunnel",
+            )
+        return there[name].index
+
+    def send(self, endpoint: int, name: str, index: int) -> None:
+        """From now on an egress end-point sends on a device, whose number is 0 while it is not there."""
+        self._egress[endpoint] = name
+        self.known[name] = index
+        self._memory.set_egress_device(endpoint, index)
+
+    def end(self, endpoint: int) -> None:
+        """It sends no more. Of another end-point: harmless."""
+        self._egress.pop(endpoint, None)
 
     def tell(self, path: DataPath) -> None:
         """Tells a new program the numbers; raises DeviceMissingError when one is needed and not there."""
@@ -63,3 +89,6 @@ class Targets:
             for side in self._sides.values():
                 if side.path is not None:
                     side.path.set_device(name, index)
+            for endpoint, device in self._egress.items():
+                if device == name:
+                    self._memory.set_egress_device(endpoint, index)

@@ -1,7 +1,8 @@
 """Attaches programs to devices. Every way has the same interface, `Attachment`.
 
 XDP and tcx programs hang on a link of the kernel, which is a descriptor: when the process ends, by
-whatever cause, they are gone. Links are never pinned. The older way for TC is in `pfq.kernel.clsact`.
+whatever cause, they are gone, unless the link is pinned (`pfq.kernel.pins`). The older way for TC is
+in `pfq.kernel.clsact`.
 
 A program of somebody else is never touched.
 """
@@ -51,11 +52,14 @@ class Attachment(Protocol):
     def detach(self) -> None:
         """Takes the program off the device; again is harmless, and so is a device that is gone."""
 
+    def close(self) -> None:
+        """Gives the descriptor back. A link that is pinned stays, and so does a filter."""
+
     def info(self) -> AttachInfo:
         """Whether it still works."""
 
 
-class _Link:
+class Link:
     """What links of XDP and tcx have in common."""
 
     def __init__(self, fd: sys.Fd, ifindex: int, attach_type: AttachType) -> None:
@@ -80,6 +84,20 @@ class _Link:
             sys.link_detach(self._fd.fileno())
             self._fd.close()
 
+    def close(self) -> None:
+        """See `Attachment.close`."""
+        self._fd.close()
+
+    @property
+    def fd(self) -> int:
+        """The descriptor's number; raises ValueError once closed."""
+        return self._fd.fileno()
+
+    @property
+    def id(self) -> int:
+        """The number the kernel lists the link under."""
+        return int(sys.info(self.fd, abi.LinkInfo).id)
+
     def info(self) -> AttachInfo:
         """See `Attachment.info`."""
         if self._fd.closed:
@@ -88,7 +106,7 @@ class _Link:
         return AttachInfo(link.ifindex != 0, link.ifindex, link.prog_id)
 
 
-class XdpLink(_Link):
+class XdpLink(Link):
     """An XDP program on a device, in the driver (native) or in the stack (generic)."""
 
     def __init__(self, fd: sys.Fd, ifindex: int, mode: XdpMode) -> None:
@@ -111,7 +129,10 @@ class XdpLink(_Link):
         return cls(fd, ifindex, mode)
 
 
-class TcxLink(_Link):
+TCX = {Hook.TC_INGRESS: AttachType.TCX_INGRESS, Hook.TC_EGRESS: AttachType.TCX_EGRESS}
+
+
+class TcxLink(Link):
     """A TC program on a device, on the side its hook says, before all that are there already."""
 
     @classmethod
@@ -122,8 +143,7 @@ class TcxLink(_Link):
         and KernelTooOldError before Linux 6.6.
         """
         features.require("tcx")
-        ingress = program.hook is Hook.TC_INGRESS
-        attach_type = AttachType.TCX_INGRESS if ingress else AttachType.TCX_EGRESS
+        attach_type = TCX[program.hook]
         check_type(program, attach_type)
         what = f"attaching a TC program to device {ifindex} ({program.hook.value})"
         try:

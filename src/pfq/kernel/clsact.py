@@ -1,8 +1,9 @@
 """The older way to attach a TC program, a filter of the `clsact` queueing discipline, for kernels before 6.6.
 
 A filter outlives its process. So its name says who made it, and the next one of ours to attach at
-the same place removes it when that process is dead. Only filters of ours are removed, and the
-queueing discipline only when we made it and it is empty.
+the same place removes it when that process is dead. One that is to outlive its process has a mark in
+its name instead: whoever knows the mark adopts it or removes it. Only filters of ours are removed,
+and the queueing discipline only when we made it and it is empty.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import errno
 import os
 import re
 import struct
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pfq.codegen.spec import Hook
 from pfq.errors import AttachConflictError, DeviceGoneError, KernelRefusedError, PfqError
-from pfq.kernel import netlink
+from pfq.kernel import devices, netlink
 from pfq.kernel.abi import AttachType
 from pfq.kernel.attach import AttachInfo, check_type, missing
 from pfq.kernel.netlink import Netlink, attributes, number, text
@@ -35,6 +37,7 @@ _CLSACT_HANDLE: Final = 0xFFFF0000
 _SIDES: Final = {Hook.TC_INGRESS: 0xFFFFFFF2, Hook.TC_EGRESS: 0xFFFFFFF3}
 _PRIORITY: Final = 1
 _OWNER: Final = re.compile(r"pfq:(\d+):(\d+):(\d+):([01])")
+_KEPT: Final = re.compile(r"pfq-kept:(\w+):([01])")
 _INFO: Final = _PRIORITY << 16 | 0x0300  # ETH_P_ALL in network order
 
 
@@ -78,6 +81,23 @@ def _pid_namespace() -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What is known of a filter that is to outlive its process: somebody's mark."""
+
+    mark: str
+    made_qdisc: bool
+
+    @classmethod
+    def parse(cls, name: str) -> Kept | None:
+        """From the name of a filter; None when it is not such a one."""
+        found = _KEPT.fullmatch(name)
+        return cls(found[1], found[2] == "1") if found else None
+
+    def __str__(self) -> str:
+        return f"pfq-kept:{self.mark}:{self.made_qdisc:d}"
+
+
+@dataclass(frozen=True, slots=True)
 class _Filter:
     """A filter of a device, on one side. `name` and `program_id` are BPF filters'."""
 
@@ -91,36 +111,51 @@ class _Filter:
 class Clsact:
     """A TC program on a device as a direct-action filter of highest priority."""
 
-    def __init__(self, link: Netlink, ifindex: int, program: Program, name: str, handle: int) -> None:
+    def __init__(self, link: Netlink, ifindex: int, hook: Hook, program_id: int, name: str, handle: int) -> None:
         self._link = link
-        self._hook = program.hook
-        self._side = _SIDES[program.hook]
-        self._program_id = program.id
-        self._name = name
-        self._handle = handle
+        self._hook = hook
+        self._side = _SIDES[hook]
+        self._program_id = program_id
+        self.name = name
+        self.handle = handle
         self.ifindex = ifindex
 
     @classmethod
-    def attach(cls, program: Program, ifindex: int) -> Clsact:
+    def adopt(cls, ifindex: int, hook: Hook, name: str, handle: int) -> Clsact | None:
+        """A filter of another process that has ended; None when it is not there any more."""
+        link = Netlink()
+        try:
+            for found in _filters(link, ifindex, _SIDES[hook]):
+                if (found.handle, found.name, found.info) == (handle, name, _INFO):
+                    return cls(link, ifindex, hook, found.program_id, name, handle)
+        except BaseException:
+            link.close()
+            raise
+        link.close()
+        return None
+
+    @classmethod
+    def attach(cls, program: Program, ifindex: int, mark: str = "") -> Clsact:
         """Attaches to the device with that number in the current network namespace.
 
-        program: loaded with `tcx=False`, on the side its hook says
+        program  loaded with `tcx=False`, on the side its hook says
+        mark     the filter is to outlive this process, and is known by this: letters and digits
         Raises DeviceMissingError; AttachConflictError when the place is taken by another kind of filter.
         """
         _check(program, program.hook)
         link = Netlink()
         try:
-            return cls._attach(link, program, ifindex)
+            return cls._attach(link, program, ifindex, mark)
         except BaseException:
             link.close()
             raise
 
     @classmethod
-    def _attach(cls, link: Netlink, program: Program, ifindex: int) -> Clsact:
+    def _attach(cls, link: Netlink, program: Program, ifindex: int, mark: str) -> Clsact:
         side = _SIDES[program.hook]
         made_qdisc = _make_qdisc(link, ifindex, program.hook)
         made_qdisc |= _remove_dead(link, ifindex, side)
-        name = str(Owner.myself(made_qdisc))
+        name = str(Kept(mark, made_qdisc) if mark else Owner.myself(made_qdisc))
         what = f"attaching a TC filter to device {ifindex}"
         try:
             _put(link, ifindex, side, 0, name, program, netlink.NLM_F_CREATE | netlink.NLM_F_EXCL, what)
@@ -133,7 +168,7 @@ class Clsact:
             for found in _filters(link, ifindex, side)
             if found.name == name and found.program_id == program.id
         )
-        return cls(link, ifindex, program, name, handle)
+        return cls(link, ifindex, program.hook, program.id, name, handle)
 
     def swap(self, program: Program) -> None:
         """See `Attachment.swap`."""
@@ -141,7 +176,7 @@ class Clsact:
         _check(program, self._hook)
         if self._find() is None:
             raise DeviceGoneError(f"{what} failed: the device or the filter is gone")
-        _put(self._link, self.ifindex, self._side, self._handle, self._name, program, 0, what)
+        _put(self._link, self.ifindex, self._side, self.handle, self.name, program, 0, what)
         self._program_id = program.id
 
     def detach(self) -> None:
@@ -151,10 +186,14 @@ class Clsact:
         with self._link:
             if self._find() is None:
                 return
-            _delete(self._link, self.ifindex, self._side, self._handle)
-            owner = Owner.parse(self._name)
+            _delete(self._link, self.ifindex, self._side, self.handle)
+            owner = Owner.parse(self.name) or Kept.parse(self.name)
             if owner is not None and owner.made_qdisc:
                 _remove_empty_qdisc(self._link, self.ifindex)
+
+    def close(self) -> None:
+        """See `Attachment.close`."""
+        self._link.close()
 
     def info(self) -> AttachInfo:
         """See `Attachment.info`."""
@@ -163,7 +202,7 @@ class Clsact:
 
     def _find(self) -> _Filter | None:
         # The program's number tells it from one of this process on a later device with the same number.
-        mine = (self._handle, self._name, _INFO, self._program_id)
+        mine = (self.handle, self.name, _INFO, self._program_id)
         for found in _filters(self._link, self.ifindex, self._side):
             if (found.handle, found.name, found.info, found.program_id) == mine:
                 return found
@@ -256,6 +295,23 @@ def _remove_empty_qdisc(link: Netlink, ifindex: int) -> None:
     if not any(_filters(link, ifindex, side) for side in _SIDES.values()):
         body = _TCMSG.pack(0, 0, 0, ifindex, _CLSACT_HANDLE, _CLSACT, 0)
         link.request(netlink.RTM_DELQDISC, 0, body, f"removing clsact from device {ifindex}")
+
+
+def remove_kept(mark: str, known: Container[tuple[int, Hook, str, int]] = ()) -> None:
+    """Removes filters with a mark from all devices of the network namespace.
+
+    known  those that stay: device, hook, name and handle
+    """
+    with Netlink() as link:
+        for device in list(devices.dump(link)):
+            for hook, side in _SIDES.items():
+                for found in _filters(link, device.index, side):
+                    kept = Kept.parse(found.name)
+                    if kept is None or kept.mark != mark or (device.index, hook, found.name, found.handle) in known:
+                        continue
+                    _delete(link, device.index, side, found.handle)
+                    if kept.made_qdisc:
+                        _remove_empty_qdisc(link, device.index)
 
 
 def _explain(error: KernelRefusedError, link: Netlink, ifindex: int, side: int) -> PfqError:

@@ -10,10 +10,11 @@ import fcntl
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 from pfq.errors import DeviceMissingError, NoPrivilegeError
 from pfq.kernel import netlink
@@ -37,7 +38,7 @@ _ETHTOOL_GCHANNELS: Final = 0x3C
 _CHANNELS = struct.Struct("=I16x4I")
 """command, maxima, channels in use for: receiving, sending, neither, both"""
 
-_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_MR_PROMISC = 263, 1, 1
+_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_DROP_MEMBERSHIP, _PACKET_MR_PROMISC = 263, 1, 2, 1
 
 
 class XdpMode(Enum):
@@ -164,33 +165,78 @@ def _ethtool(name: str, command: bytes) -> bytes | None:
     return buffer.tobytes()
 
 
-class Promiscuous:
-    """Lets a device take in frames for other addresses too, until closed or this process is gone.
+class PromiscuousRequests:
+    """Lets devices take in frames for other addresses too, until closed or this process is gone.
 
-    The kernel counts such requests, so others' are not disturbed.
+    The kernel counts such requests, so others' are not disturbed. The right to make them (CAP_NET_RAW) is needed
+    when this is made, or `prepare` was called; without it the first request is refused.
     """
 
-    def __init__(self, ifindex: int) -> None:
-        try:
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
-        except PermissionError:
+    _prepared: ClassVar[socket.socket | None] = None
+
+    def __init__(self) -> None:
+        self._socket, PromiscuousRequests._prepared = self._prepared or _packet_socket(), None
+
+    @classmethod
+    def prepare(cls) -> None:
+        """The next one made needs no right, in a process that is about to give its rights up."""
+        cls._prepared = cls._prepared or _packet_socket()
+
+    def add(self, ifindex: int) -> None:
+        """A request for a device; raises NoPrivilegeError, KernelRefusedError."""
+        if self._socket is None:
             raise NoPrivilegeError(
                 "promiscuous mode is not allowed here: this process lacks CAP_NET_RAW",
                 hint="run as root, or capture without promiscuous mode (-p)",
-            ) from None
-        request = struct.pack("=iHH8x", ifindex, _PACKET_MR_PROMISC, 0)
+            )
         try:
-            self._socket.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
+            self._socket.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _promiscuous(ifindex))
         except OSError as error:
-            self._socket.close()
             raise refusal(f"promiscuous mode of device {ifindex}", error.errno or 0) from error
+
+    def drop(self, ifindex: int) -> None:
+        """Takes one request back; harmless when the device is gone."""
+        if self._socket is not None and self._socket.fileno() >= 0:
+            with suppress(OSError):
+                self._socket.setsockopt(_SOL_PACKET, _PACKET_DROP_MEMBERSHIP, _promiscuous(ifindex))
+
+    def close(self) -> None:
+        """Takes all requests back; again is harmless."""
+        if self._socket is not None:
+            self._socket.close()
+
+
+class Promiscuous:
+    """One request for one device, until closed.
+
+    requests  where it is made; None: on its own
+    """
+
+    def __init__(self, ifindex: int, requests: PromiscuousRequests | None = None) -> None:
+        with ExitStack() as undo:
+            if requests is None:
+                requests = undo.enter_context(closing(PromiscuousRequests()))
+            requests.add(ifindex)
+            undo.callback(requests.drop, ifindex)
+            self._undo = undo.pop_all()
 
     def close(self) -> None:
         """Takes the request back; again is harmless."""
-        self._socket.close()
+        self._undo.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _packet_socket() -> socket.socket | None:
+    try:
+        return socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+    except PermissionError:
+        return None
+
+
+def _promiscuous(ifindex: int) -> bytes:
+    return struct.pack("=iHH8x", ifindex, _PACKET_MR_PROMISC, 0)

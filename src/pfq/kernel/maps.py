@@ -7,6 +7,7 @@ import mmap
 import struct
 from functools import cache
 from pathlib import Path
+from sys import byteorder as sys_byteorder
 from types import TracebackType
 from typing import Self
 
@@ -36,8 +37,10 @@ class Map:
     offset = 0
     """Where the value of a map begins that code refers to directly; that of a part is elsewhere."""
 
-    def __init__(self, spec: MapSpec, fd: sys.Fd) -> None:
+    def __init__(self, spec: MapSpec, fd: sys.Fd, pin: str = "") -> None:
+        """pin: what it is called in a directory of pins, when it is in one."""
         self.spec = spec
+        self.pin = pin
         self._fd = fd
 
     @classmethod
@@ -95,6 +98,15 @@ class Map:
         """Puts a map into an array of maps. The kernel refuses a shape other than the declared one."""
         sys.map_update(self.fd, self._key(index), struct.pack("=I", inner.fd))
 
+    def inner_id(self, index: int) -> int | None:
+        """The number of the map at a place of an array of maps, None when it is empty."""
+        try:
+            return int.from_bytes(sys.map_lookup(self.fd, self._key(index), 4), sys_byteorder)
+        except KernelRefusedError as error:
+            if sys.errno_of(error) != errno.ENOENT:
+                raise
+            return None
+
     def clear(self, index: int) -> None:
         """Empties a place of an array of maps; harmless when it is empty."""
         try:
@@ -107,12 +119,15 @@ class Map:
         """Makes the map read-only for user space, for ever; programs go on writing it."""
         sys.map_freeze(self.fd)
 
-    def mmap(self, writable: bool = False) -> mmap.mmap:
+    def mmap(self, writable: bool = False, pages: int | None = None) -> mmap.mmap:
         """The values as shared memory, element i at `i * stride`; whole pages.
 
+        pages  how many from the first on; None: all
         Only maps with the flag MMAPABLE. A frozen map cannot be mapped writable.
         """
         size = round_up(self.stride * self.spec.entries, mmap.PAGESIZE)
+        if pages is not None:
+            size = min(size, pages * mmap.PAGESIZE)
         prot = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
         try:
             return mmap.mmap(self.fd, size, mmap.MAP_SHARED, prot)

@@ -31,6 +31,7 @@ from pfq.lang.constants import CONSTANTS
 from pfq.lang.prefixset import PrefixSet
 from pfq.lang.prims.table import Prim, Table
 from pfq.lang.program import Call, Chain, Prefix, Program, Value
+from pfq.lang.sent import Sent
 from pfq.lang.types import ACTION, PREDICATE, PREFIX_SET, PROPERTY, Con, List, Type, described
 
 _NETWORKS: Final = IPv4Address | IPv6Address | IPv4Network | IPv6Network | Prefix
@@ -203,13 +204,15 @@ def named(name: str, table: Table) -> Expression | Function | int:
     return Function(prim, table) if parameter_types(prim) else Expression(call(prim, []), table)
 
 
-def to_program(source: Program | Expression | Chain | str) -> Program:
+def to_program(source: Program | Expression | Chain | Sent | str) -> Program:
     """A program from whatever describes one: text, a Python expression, or a program itself."""
     match source:
         case Program():
             return source
         case Chain():
             return Program(source)
+        case Sent():
+            return source.program()
         case str():
             from pfq.lang.compile import compile_text
 

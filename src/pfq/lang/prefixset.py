@@ -13,12 +13,15 @@ from typing import Final
 
 from pfq.errors import LiteralError, TooBigError
 from pfq.lang.literals import address_fault, printable, short
+from pfq.lang.sent import may_read_files
 
 MAX_PREFIXES: Final = 1_000_000
 MAX_FILE_BYTES: Final = 1 << 27
 LONGEST_PATH, LONGEST_WORD = 200, 100
 
 _SAMPLE: Final = 'write a list such as "10.0.0.0/8, 192.168.0.1, 2001:db8::/32", or the name of a file'
+_NO_FILES: Final = "a program that is sent to a daemon cannot name files"
+_SENT: Final = 'write the prefixes into the program, "10.0.0.0/8, 192.168.0.1", or send them by `replace_set`'
 _ONE_A_LINE: Final = "write one prefix or address on each line"
 _LIKE_ADDRESS: Final = re.compile(r"([0-9][0-9.]*|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)(/[0-9]*)?", re.ASCII)
 
@@ -63,6 +66,8 @@ class PrefixSet:
         words = text.replace(",", " ").split()
         if not words or _Ranges().add(words[0]):
             return cls.of(words, text)
+        if not may_read_files():
+            raise _no_prefix(words[0]) if _LIKE_ADDRESS.fullmatch(words[0]) else LiteralError(_NO_FILES, hint=_SENT)
         return _from_file(text, (directory or Path()) / text, words[0])
 
     def same_addresses(self, other: PrefixSet) -> bool:

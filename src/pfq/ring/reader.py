@@ -12,7 +12,7 @@ from threading import Lock, RLock, get_ident
 from types import TracebackType
 from typing import Final, Self
 
-from pfq.errors import PfqError, RingClosedError, UsageError
+from pfq.errors import LimitError, PfqError, RingClosedError, UsageError
 from pfq.ring.batch import Batch
 from pfq.ring.endpoint import Endpoint
 from pfq.ring.statistics import RingStatistics
@@ -45,7 +45,13 @@ class Reader:
         doorbell_fd:  BPF ring buffer that wakes a sleeping reader; -1: it looks every millisecond
         Raises LimitError (no memory or descriptors), KernelRefusedError.
         """
-        self._wake = io.FileIO(os.eventfd(0), "r+")
+        try:
+            self._wake = io.FileIO(os.eventfd(0), "r+")
+        except OSError as error:
+            raise LimitError(
+                f"there is no descriptor for a reader: {error.strerror}",
+                hint="raise the limit of open files (ulimit -n)",
+            ) from None
         try:
             self._endpoint: Endpoint | None = Endpoint(
                 ring_fds, consumer_fd, slots, slot_bytes, doorbell_fd, self._wake.fileno()

@@ -106,7 +106,7 @@ def test_D6_renamed_mtu_promiscuous(netns_pair: Pair, mode: HookChoice, caplog: 
         settled(capture, 20)
         capture.stop()
         assert [packet.data for packet in packets(capture[0])] == list(map(numbered, range(20)))
-    assert [record.getMessage() for record in caplog.records if record.name == "pfq.engine.engine"] == [
+    assert [record.getMessage() for record in caplog.records if record.name == "pfq.engine.upkeep"] == [
         "pfqt-b is down",
         "pfqt-b was renamed",
         "renamed is up",

@@ -318,7 +318,7 @@ def test_link_leaves_out_missing_devices_until_they_appear(targets: Pair, caplog
         for change in ("add", "delete", "add", "rename", "rename back", "move", "add"):
             is_there = change in ("add", "rename back")
             CHANGES[change](pair)
-            followed = eventually(lambda is_there=is_there: (capture._engine.targets.known["out2"] != 0) == is_there)
+            followed = eventually(lambda is_there=is_there: (capture._engine.upkeep.targets.known["out2"] != 0) == is_there)
             assert followed, change
             assert sent() == ((2 if is_there else 1) * COUNT, COUNT), change
         with receiving(pair, "out2") as (end,):
@@ -354,7 +354,7 @@ def test_a_target_that_goes_away_and_comes_back(targets: Pair) -> None:
         (group,) = settled(capture, COUNT).groups
         assert (group.forwarded, group.unsent, group.selected) == (COUNT, COUNT, COUNT)
         number = add_target(pair, "out0")
-        assert eventually(lambda: capture._engine.targets.known["out0"] == number)
+        assert eventually(lambda: capture._engine.upkeep.targets.known["out0"] == number)
         with receiving(pair, "out0") as (end,):
             send(sender, FRAMES)
             assert got(end, COUNT) == FRAMES
@@ -390,12 +390,12 @@ def test_another_device_has_taken_the_name(targets: Pair) -> None:
     pair = targets
     old = pair.b.call(devices.device, "out0")
     with opened(pair, 'link ["out0"]') as capture, pair.sender() as sender:
-        assert capture._engine.targets.known == {"out0": old.index}
+        assert capture._engine.upkeep.targets.known == {"out0": old.index}
         rename(pair, "out0", "between")
         rename(pair, "out1", "out0")
-        assert eventually(lambda: capture._engine.targets.known["out0"] not in (0, old.index))
-        capture._engine.targets.follow(Event(Change.GONE, old, old))
-        assert capture._engine.targets.known["out0"] not in (0, old.index)
+        assert eventually(lambda: capture._engine.upkeep.targets.known["out0"] not in (0, old.index))
+        capture._engine.upkeep.targets.follow(Event(Change.GONE, old, old))
+        assert capture._engine.upkeep.targets.known["out0"] not in (0, old.index)
         with started(pair.a, far("out1")) as end:
             send(sender, FRAMES)
             assert got(end, COUNT) == FRAMES

@@ -14,7 +14,7 @@ from unit.kernel.llvm import compile_ir
 
 import pfq
 from pfq.codegen.device import Device, DeviceCode, compile_device
-from pfq.engine import datapath
+from pfq.engine import compiler
 from pfq.errors import (
     DeviceMissingError,
     PfqError,
@@ -172,7 +172,7 @@ def test_C8_a_program_that_the_verifier_refuses(netns_pair: Pair, monkeypatch: p
 
     with opened(netns_pair, snaplen=96) as running, netns_pair.sender() as sender:
         before = snapshot()
-        monkeypatch.setattr(datapath, "compiled", faulty)
+        monkeypatch.setattr(compiler, "compiled", faulty)
         error = refused(netns_pair, VerifierError, "the kernel refused the program", hook="xdp")
         assert isinstance(error, VerifierError)
         assert "invalid access to packet" in error.log

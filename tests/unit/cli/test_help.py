@@ -11,7 +11,10 @@ from support.captures import Run
 
 from pfq.cli.compile import tool
 
-COMMANDS = ("capture", "check", "compile", "explain", "flows", "functions", "probe", "run", "version")
+COMMANDS = (
+    *("capture", "check", "compile", "counters", "endpoints", "explain", "flows", "functions", "groups"),
+    *("probe", "run", "stats", "version"),
+)
 FOLDER = Path(__file__).parent / "help"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 
@@ -35,14 +36,33 @@ def test_structs_are_those_of_the_layout(struct: str) -> None:
 
 
 def test_header_and_layout_have_one_version() -> None:
-    header = (NATIVE / "include/pfq/pfq.h").read_text()
+    header = (NATIVE / "include/pfq/ring.h").read_text()
     assert f"#define PFQ_LAYOUT_VERSION {layout.VERSION}\n" in header
 
 
+def test_header_has_the_version_of_the_project() -> None:
+    header = (NATIVE / "include/pfq/pfq.h").read_text()
+    version = tomllib.loads((NATIVE.parent / "pyproject.toml").read_text())["project"]["version"]
+    major, minor, patch = version.split(".")
+    assert f'#define PFQ_VERSION "{version}"\n' in header
+    for name, number in (("MAJOR", major), ("MINOR", minor), ("PATCH", patch)):
+        assert f"#define PFQ_VERSION_{name} {number}\n" in header
+
+
+def functions(header: Path) -> set[str]:
+    """What a header declares between its marks."""
+    text = re.sub(r"/\*.*?\*/", "", header.read_text().partition("/* declarations: begin */")[2], flags=re.DOTALL)
+    return set(re.findall(r"\b(pfq_\w+)\([^)]*\);", text.partition("#pragma GCC visibility pop")[0]))
+
+
 def declared() -> set[str]:
-    text = "".join(header.read_text() for header in (NATIVE / "include/pfq").glob("*.h"))
-    code = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
-    return {name for name in re.findall(r"\b(pfq_\w+)\(", code) if hasattr(lib, name)}
+    return {name for header in (NATIVE / "include/pfq").glob("*.h") for name in functions(header)}
+
+
+def test_python_sees_all_but_the_client() -> None:
+    client = functions(NATIVE / "include/pfq/pfq.h")
+    assert {name for name in declared() if hasattr(lib, name)} == declared() - client
+    assert len(client) >= 49
 
 
 def test_map_names_every_function_of_the_headers() -> None:

@@ -8,7 +8,7 @@ from pfq.lang.action import ANY_CLASSES, CONTROL_CLASS, MAX_FORWARDS, Fanout
 from pfq.lang.interp import Machine
 from pfq.lang.prims.emitter import Emitter
 from pfq.lang.prims.table import Prim
-from pfq.lang.program import Call
+from pfq.lang.program import Call, Program
 
 PREDICATE: Final = "(Packet -> Bool)"
 DEVICE_NAME_BYTES: Final = 15
@@ -106,6 +106,16 @@ def check_devices(names: tuple[str, ...]) -> str | None:
     if len(names) > MAX_FORWARDS:
         return f"a packet is forwarded at most {MAX_FORWARDS} times, but the list has {len(names)} devices"
     return next(filter(None, map(check_device, names)), None)
+
+
+def devices_of(program: Program) -> frozenset[str]:
+    """The names of the devices that a program sends packets on."""
+    found: set[str] = set()
+    for call in program.calls():
+        if call.prim.check in (check_device, check_devices):
+            (names, *_) = call.args
+            found |= {names} if isinstance(names, str) else set(names)  # type: ignore[arg-type]  # the check has seen it
+    return frozenset(found)
 
 
 ROWS: tuple[Prim, ...] = (

@@ -1,0 +1,44 @@
+"""`pfqd --stop`: everything is taken down, with a running daemon or without."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from pfq.daemon.asking import Asking
+from pfq.daemon.config import DaemonSettings
+from pfq.daemon.listening import Running
+from pfq.engine.store import Store
+from pfq.errors import DaemonGoneError
+
+ANSWER_S: Final = 10.0
+END_S: Final = 60.0
+"""Taking many groups down takes a while."""
+LOOK_AGAIN_S: Final = 0.02
+
+
+def stop(settings: DaemonSettings) -> str:
+    """Takes the data path down, and waits until it is gone. Returns what was done, as a sentence; raises PfqError."""
+    with Running(settings.state) as running:
+        was_running = not running.take()
+        if was_running:
+            with Asking(settings.socket, ANSWER_S) as asking:
+                asking.ask("stop")
+            _wait(running)
+        Store(settings.pins, settings.state_file).remove()
+        settings.socket.unlink(missing_ok=True)
+    if was_running:
+        return "pfqd has ended, and everything is taken down"
+    return "no pfqd was running; what one may have left is taken down"
+
+
+def _wait(running: Running) -> None:
+    """Until the daemon has given up the right to run."""
+    end = time.monotonic() + END_S
+    while not running.take():
+        if time.monotonic() > end:
+            raise DaemonGoneError(
+                f"pfqd was told to stop {END_S:.0f} s ago, but goes on: {running.refusal().message}",
+                hint="end it by `kill -9`, then call `pfqd --stop` again",
+            )
+        time.sleep(LOOK_AGAIN_S)
