@@ -16,7 +16,7 @@ demo: .venv/installed
 	@$(BIN)/pfq demo tests/captures/pcapplusplus-example.pcap
 
 test: .venv/dev .venv/installed bpffs
-	@$(BIN)/pytest -m "not vm and not fuzz" $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "not vm and not fuzz and not long" $(PYTEST_ARGS)
 
 test-long: .venv/dev .venv/installed bpffs
 	@$(BIN)/pytest -m "not fuzz" --fetch $(PYTEST_ARGS)

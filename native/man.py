@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,12 +102,11 @@ def code_block(code: str) -> Sequence[str]:
     return (".RS 4", ".nf", escaped(code), ".fi", ".RE")
 
 
-def top(name: str, about: str, version: str, names: Iterable[str] = ()) -> Iterator[str]:
+def top(name: str, about: str, version: str, names: Sequence[str] = ()) -> Iterator[str]:
     yield f'.TH {name.upper()} {SECTION} "" "libpfq {version}" "PFQ"'
     yield ".SH NAME"
-    yield escaped(f"{', '.join([name, *(each for each in names if each != name)])} - ").replace(" \\-", " \\-") + escaped(
-        about
-    )
+    # One hyphen with a backslash, between the names and what they are about: so programs find them.
+    yield f"{', '.join([name, *(each for each in names if each != name)])} \\- {escaped(about)}"
 
 
 def page_text(page: Page, version: str) -> str:
@@ -129,7 +128,14 @@ def overview(head: str, pages: Sequence[Page], version: str) -> str:
     """The page that leads to the others."""
     first, _, rest = head.partition("\n")
     lines = [*top("pfq", first.removeprefix("libpfq: ").rstrip("."), version)]
-    lines += [".SH SYNOPSIS", ".nf", "#include <pfq/pfq.h>", "", "cc ... $(pkg\\-config \\-\\-cflags \\-\\-libs libpfq)", ".fi"]
+    lines += [
+        ".SH SYNOPSIS",
+        ".nf",
+        "#include <pfq/pfq.h>",
+        "",
+        "cc ... $(pkg\\-config \\-\\-cflags \\-\\-libs libpfq)",
+        ".fi",
+    ]
     lines += [".SH DESCRIPTION", *filled(rest.strip("\n"))]
     lines.append(".SH FUNCTIONS")
     for page in pages:

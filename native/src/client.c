@@ -15,7 +15,7 @@ enum { TIMEOUT_MS = 30000 };
 
 static struct pfq *make(const struct pfq_opts *o)
 {
-    const char *path = o->socket ? o->socket : getenv("PFQ_SOCKET");
+    const char *path = o->socket ? o->socket : secure_getenv("PFQ_SOCKET");
     struct pfq *q = calloc(1, sizeof *q);
     if (!q)
         return NULL;
@@ -34,7 +34,7 @@ static struct pfq *make(const struct pfq_opts *o)
 
 static void discard(struct pfq *q)
 {
-    pfq_ready_end(q);
+    /* Nothing is taken out of epoll descriptors: in a child they are the parent's, too. */
     pfq_endpoint_close(q->ep);
     int fds[] = {q->events, q->retry, q->watch, q->timer};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)

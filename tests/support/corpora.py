@@ -20,8 +20,21 @@ READER = CORPUS / "reader"
 FLOW = CORPUS / "flow"
 """What fuzzing the table of flows found: sizes and packets, as native/fuzz/flow.c reads them."""
 
+MESSAGE = CORPUS / "message"
+"""What fuzzing the messages of pfqd found."""
+
 SEED_BYTES = 4096
 """Longer captures are cut here: fuzzing wants many short inputs."""
+
+MESSAGES = (
+    '{"id": 0, "result": {"version": 1, "token": "00ff", "resumed": true, "endpoints": [{"endpoint": 3}]}}',
+    '{"id":7,"error":{"code":"PFQ204","message":"no","hint":"ask","errno":1,"file":"a","line":1,"column":2}}',
+    '{"id":null,"error":{"faults":[{"message":"a"},{"message":"\\u00e9\\ud83e\\udd80\\n"}]}}',
+    '{"id":7,"more":true}',
+    '{"event":"failed","endpoint":3,"error":{"message":"gone"}}',
+    '{"event":"stopping","x":[1,-2,3.5e-6,null,false,{"y":[[]]}]}',
+)
+"""One message of each kind."""
 
 
 def kept() -> dict[str, bytes]:
@@ -42,3 +55,10 @@ def flow_seeds() -> Iterator[tuple[str, bytes]]:
     """What fuzzing the table of flows begins with."""
     yield "both-ways", bytes((40, 60, 3, 0)) + b"".join(bytes((9, 0, 8, 0x20 | i, 1, 0x21, i, 0)) for i in range(16))
     yield from ((path.name, path.read_bytes()) for path in sorted(FLOW.iterdir()))
+
+
+def message_seeds() -> Iterator[tuple[str, bytes]]:
+    """What fuzzing the messages of pfqd begins with."""
+    for number, text in enumerate(MESSAGES):
+        yield f"message-{number}", text.encode()
+    yield from ((path.name, path.read_bytes()) for path in sorted(MESSAGE.iterdir()))

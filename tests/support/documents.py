@@ -32,6 +32,11 @@ class Snippet:
         return any(call in self.code for call in ("pfq.capture(", "pfq.Engine("))
 
     @property
+    def connects(self) -> bool:
+        """It asks pfqd."""
+        return "pfq.connect(" in self.code
+
+    @property
     def file(self) -> str | None:
         """The file whose text it is: the first line is a comment with its name."""
         found = _FILE.match(self.code)

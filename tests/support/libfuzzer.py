@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from support.corpora import CORPUS, flow_seeds, seeds
+from support.corpora import CORPUS, flow_seeds, message_seeds, seeds
 
 NATIVE = Path(__file__).parents[2] / "native"
-TARGETS = ("reader", "writer", "flow")
-KEPT = {"reader": "reader", "writer": "reader", "flow": "flow"}
+TARGETS = ("reader", "writer", "flow", "message")
+KEPT = {"reader": "reader", "writer": "reader", "flow": "flow", "message": "message"}
 """Target -> folder of tests/corpus with its inputs."""
+
+SEEDS = {"flow": flow_seeds, "message": message_seeds}
+"""What targets begin with that do not read capture files."""
 
 LIMITS = ["-rss_limit_mb=512", "-timeout=5", "-max_len=4096"]
 # libFuzzer goes by the peak memory of the process, which after `exec` is that of whoever began it, here pytest.
@@ -53,7 +56,7 @@ class Target:
         for made in (self.found, self._seeds, self._culprits):
             made.mkdir()
         self._build()
-        for name, data in flow_seeds() if KEPT[self.name] == "flow" else seeds():
+        for name, data in SEEDS.get(self.name, seeds)():
             (self._seeds / name).write_bytes(data)
 
     def run(self, *options: str) -> Ran:

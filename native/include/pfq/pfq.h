@@ -36,7 +36,8 @@
  * take turns. Different handles have nothing to do with each other.
  *
  * Processes. A child after fork must not use the handle; it may pfq_close it, which then leaves that
- * of the parent alone. Descriptors are closed by exec. The library prints nothing, ends nothing and
+ * of the parent alone. A daemon opens its handles when it has forked for the last time: they end with the
+ * process that opened them. Descriptors are closed by exec. The library prints nothing, ends nothing and
  * raises no signal.
  */
 #ifndef PFQ_PFQ_H
@@ -227,7 +228,7 @@ struct pfq_bind_opts {
     size_t size;           /* sizeof(struct pfq_bind_opts) */
     const char *direction; /* which packets: "in" (usual), "out" or "inout" */
     const char *binding;   /* "tap" (usual): Linux gets every packet; "inline": those that the program passes on */
-    const char *hook;      /* where the program runs: "auto" (usual), or one that `pfq capture --help` names */
+    const char *hook;      /* where the program runs: "auto" (usual), "xdp", "xdp-generic", "tcx" or "clsact" */
     uint32_t promiscuous;  /* 1: frames for other addresses too, as long as it is bound */
     uint32_t reserved;     /* 0 */
 };
@@ -274,15 +275,18 @@ int pfq_ifindex(const char *device);
  * with its place. The handle must be in the group. A program has at most some 120,000 bytes (-E2BIG).
  */
 
-/* A program in pfq-lang; NULL: none any more. Returns 0, -EINVAL (refused), -EAGAIN (too many changes a second). */
+/*
+ * A program in pfq-lang; NULL: none any more. Returns 0, -EINVAL (refused), -EAGAIN (this user made too
+ * many changes in the last second; bindings, filters and joining count, too).
+ */
 int pfq_set_group_program(struct pfq *q, int gid, const char *text);
 
 /* A program as JSON, as `pfq-lang --json` prints it. */
 int pfq_set_group_program_json(struct pfq *q, int gid, const char *json);
 
 /*
- * A program in a file that this process can read. Modules that it imports must be PFQ's own, or lie
- * where pfqd finds them. Returns what open and read say, too.
+ * A program in a file that this process can read. It imports modules of PFQ's library only, and names no
+ * files: pfqd reads none for others. Returns what open and read say, too.
  */
 int pfq_set_group_program_file(struct pfq *q, int gid, const char *path);
 
@@ -349,7 +353,10 @@ int pfq_release(struct pfq *q, const struct pfq_batch *batch);
  */
 int pfq_recv(struct pfq *q, void *buf, size_t bytes, struct pfq_batch *out, int64_t timeout_us);
 
-/* What pfq_dispatch calls: `data` are the slot->caplen bytes of a packet, until it returns. */
+/*
+ * What pfq_dispatch calls: `data` are the slot->caplen bytes of a packet, there until it returns. It must
+ * not disable or close the handle.
+ */
 typedef void (*pfq_callback)(void *user, const struct pfq_slot *slot, const uint8_t *data);
 
 /* Waits as pfq_poll does, calls back for each packet of one batch, and releases it. Returns how many, 0, -EINTR. */

@@ -122,6 +122,7 @@ int pfq_endpoint_release(struct pfq_endpoint *ep, uint32_t ring, uint64_t upto);
  */
 int pfq_endpoint_wait(struct pfq_endpoint *ep, int64_t timeout_ns);
 
+/* Counts of its rings; may be called at any time. */
 void pfq_endpoint_stats(const struct pfq_endpoint *ep, struct pfq_stats *out);
 
 /*

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Final
 
 from pfq.errors import BUG_STATUS
@@ -48,9 +47,9 @@ def detach() -> Background:
 
 
 def _leave_terminal() -> None:
-    """Standard streams that are a terminal go nowhere from now on; others stay what the caller made them."""
+    """Standard input and output go nowhere from now on; standard error does when it is a terminal."""
     nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        if stream is not None and (stream is sys.stdin or stream.isatty()):
-            os.dup2(nowhere, stream.fileno())
+    for number in (0, 1, 2):
+        if number < 2 or os.isatty(number):
+            os.dup2(nowhere, number)
     os.close(nowhere)

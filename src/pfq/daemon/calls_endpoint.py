@@ -57,7 +57,7 @@ def enable(on: Session, *, endpoint: int) -> Answer:
     found = on.rights.endpoint(endpoint)
     if found.enabled:
         raise UsageError("the end-point is enabled already")
-    ring_bytes = on.service.ring_bytes(found) if found.egress is None else 0
+    ring_bytes = on.service.bytes_of(found.snaplen, found.slots) if found.egress is None else 0
     on.service.quotas.change(on.peer.uid, on.rights.limited)
     on.service.quotas.take(on.peer.uid, on.rights.limited, 0, ring_bytes)
     try:

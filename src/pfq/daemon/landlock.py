@@ -37,7 +37,7 @@ def version() -> int:
 def restrict(rights: int, allowed: Iterable[tuple[Path, int]]) -> bool:
     """Takes rights away, but for what lies beneath some paths; False when the kernel cannot.
 
-    allowed  paths, and the rights that stay there; what is not there is left out
+    allowed  paths, and the rights that stay there; those that cannot be reached are left out
     Wants `no_new_privs`. Raises KernelRefusedError.
     """
     known = version()
@@ -51,8 +51,7 @@ def restrict(rights: int, allowed: Iterable[tuple[Path, int]]) -> bool:
         raise refusal("confining to directories", ctypes.get_errno())
     try:
         for path, stays in allowed:
-            if path.exists():
-                _allow(libc, ruleset, path, rights & stays)
+            _allow(libc, ruleset, path, rights & stays)
         if libc.syscall(_RESTRICT, ruleset, 0):
             raise refusal("confining to directories", ctypes.get_errno())
     finally:
@@ -61,7 +60,10 @@ def restrict(rights: int, allowed: Iterable[tuple[Path, int]]) -> bool:
 
 
 def _allow(libc: ctypes.CDLL, ruleset: int, path: Path, rights: int) -> None:
-    opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
     try:
         beneath = struct.pack("=Qi", rights if path.is_dir() else rights & _OF_FILES, opened)
         if libc.syscall(_ADD, ruleset, _BENEATH, beneath, 0):

@@ -12,7 +12,8 @@ import logging
 import os
 import select
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Self
@@ -25,6 +26,8 @@ from pfq.errors import PfqError
 
 log = logging.getLogger(__name__)
 
+TRIES: Final = 3
+PAUSE_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 3600.0
 
 
@@ -63,14 +66,16 @@ def hashed(token: str) -> str:
 class Left:
     """What a session had when its daemon died.
 
-    opened  groups that it made and that nobody has joined
-    pidfd   of its process
+    opened   groups that it made and that nobody has joined
+    granted  bytes of rings of its end-points
+    pidfd    of its process
     """
 
     tag: Tag
     pidfd: int | None
     endpoints: dict[int, Endpoint] = field(default_factory=dict)
     opened: dict[int, Group] = field(default_factory=dict)
+    granted: dict[int, int] = field(default_factory=dict)
 
     def close(self) -> None:
         """Gives the descriptor back."""
@@ -83,18 +88,21 @@ def end_all(endpoints: dict[int, Endpoint], opened: dict[int, Group]) -> None:
     """A client is gone: its end-points leave their groups, and groups that it made and nobody joined end."""
     for endpoint in endpoints.values():
         endpoint.on_failure = None
-        _logged(endpoint.close, f"closing end-point {endpoint.number}")
+        _insisted(endpoint.close, f"closing end-point {endpoint.number}")
     for group in opened.values():
         if not group.closed and not group.members and not group.held:
-            _logged(group.close, f"closing group {group.number}")
+            _insisted(group.close, f"closing group {group.number}")
 
 
-def _logged(work: object, what: str) -> None:
-    assert callable(work)
-    try:
-        work()
-    except PfqError as error:
-        log.error("%s: %s", what, error.message)
+def _insisted(work: Callable[[], None], what: str) -> None:
+    """Does it, again and again when it fails: what is fused with it on a device may have to be compiled anew."""
+    for left in reversed(range(TRIES)):
+        try:
+            work()
+            break
+        except PfqError as error:
+            log.log(logging.WARNING if left else logging.ERROR, "%s: %s", what, error.message)
+            time.sleep(PAUSE_S if left else 0)
 
 
 class Orphans:
@@ -103,7 +111,9 @@ class Orphans:
     What has no tag of a session is not a client's, and left alone.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, ended: Callable[[Left], object]) -> None:
+        """ended: called when what a session had is gone."""
+        self._ended = ended
         self._lock = threading.Lock()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._ending = False
@@ -116,6 +126,9 @@ class Orphans:
                 if (tag := Tag.read(group.tag)) is not None and not group.members:
                     self._of(tag).opened[group.number] = group
         self._thread = threading.Thread(target=self._watch, name="pfqd orphans", daemon=True)
+
+    def watch(self) -> None:
+        """From now on, what processes had that are gone is ended."""
         self._thread.start()
 
     def _of(self, tag: Tag) -> Left:
@@ -146,6 +159,7 @@ class Orphans:
                 left.close()
                 log.info("process %d has ended; its %d end-points are closed", left.tag.pid, len(left.endpoints))
                 end_all(left.endpoints, left.opened)
+                self._ended(left)
 
     def _gone(self) -> Iterator[Left]:
         poll = select.poll()

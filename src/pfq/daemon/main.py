@@ -62,7 +62,12 @@ def _check(file: Path | None) -> None:
     for text in warnings(found):
         print(f"warning: {text}", file=sys.stderr)
     name = "the built-in configuration" if file is None else str(file)
-    print(f"{name} has no faults: {len(found.groups)} groups, {len(found.rights)} rules of rights")
+    groups, rules = _count(len(found.groups), "group"), _count(len(found.rights), "rule")
+    print(f"{name} has no faults: {groups}, {rules} of rights")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def warnings(found: Config) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pfq
-from pfq.daemon import confinement
+from pfq.daemon import confinement, metrics
 from pfq.daemon.access import Access
 from pfq.daemon.background import READY, Background
 from pfq.daemon.config import Config
@@ -24,22 +24,12 @@ from pfq.daemon.service import Hooks, Service
 from pfq.daemon.watchdog import Watchdog
 from pfq.daemon.watching import Files
 from pfq.daemon.wishes import Wish, Wishes
+from pfq.daemon.workers import WorkerCompiler
 from pfq.engine.engine import Engine
 from pfq.engine.store import Store
 from pfq.errors import MachineError, PfqError
 from pfq.kernel.privilege import require_privilege
 from pfq.lang import libpcap
-
-try:
-    from pfq.daemon import metrics
-    from pfq.daemon.workers import WorkerCompiler
-except ImportError:
-    from pfq.engine.compiler import LocalCompiler
-
-    class WorkerCompiler(LocalCompiler):
-        def __init__(self, user=None): ...
-        def close(self): ...
-
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +72,7 @@ class Daemon:
             libpcap.compiled("ip")  # loads it: later no other program can be run, and looking for it takes one
         store = Store(settings.pins, settings.state_file)
         self._hand_over([settings.state, settings.pins])
-        compiler = WorkerCompiler(user=settings.user)
+        compiler = WorkerCompiler(settings.user)
         undo.callback(compiler.close)
         writable = {settings.state, settings.pins, settings.socket.parent, *_folder_of(settings.metrics)}
         log.info("%s", confinement.drop(settings.user, sorted(writable)))

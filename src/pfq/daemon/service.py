@@ -23,7 +23,7 @@ import pfq
 from pfq.codegen.memory import consumer_spec, ring_spec
 from pfq.daemon import calls_daemon, calls_endpoint, calls_group
 from pfq.daemon.access import Access
-from pfq.daemon.lifetime import Orphans
+from pfq.daemon.lifetime import Left, Orphans
 from pfq.daemon.limits import Limits
 from pfq.daemon.peer import Peer, refuse_descriptors, user_name
 from pfq.daemon.quotas import Bucket, Quotas
@@ -84,11 +84,12 @@ class Service:
         self._past: Counter[str] = Counter()
         self._lines = Bucket(_LINES_PER_S, _LINES_AT_ONCE)
         self._unsaid = 0
-        self.orphans = Orphans(engine)
+        self.orphans = Orphans(engine, ended=self._count_out)
         for left in self.orphans.all():
-            for endpoint in left.endpoints.values():
-                used = self.ring_bytes(endpoint) if endpoint.enabled else 0
-                self.quotas.take(endpoint.owner.uid, False, 1, used)
+            left.granted = {number: self.used_by(endpoint) for number, endpoint in left.endpoints.items()}
+            for granted in left.granted.values():
+                self.quotas.take(left.tag.uid, False, 1, granted)
+        self.orphans.watch()
 
     @property
     def limits(self) -> Limits:
@@ -217,9 +218,10 @@ class Service:
         """Whether the quotas of users hold for it."""
         return peer.uid not in (0, os.geteuid())
 
-    def ring_bytes(self, endpoint: Endpoint) -> int:
-        """Memory that the rings of an end-point have, or will have when it is enabled."""
-        return self.bytes_of(endpoint.snaplen, endpoint.slots)
+    def used_by(self, endpoint: Endpoint) -> int:
+        """Memory of an end-point's rings."""
+        has_rings = endpoint.enabled and endpoint.egress is None
+        return self.bytes_of(endpoint.snaplen, endpoint.slots) if has_rings else 0
 
     def bytes_of(self, snaplen: int | None, slots: int | None) -> int:
         """Memory of the rings for a snap length and a number of slots; raises UsageError for what cannot be."""
@@ -235,6 +237,10 @@ class Service:
                 for session, groups in sessions:
                     if event.group in groups:
                         session.tell(event)
+
+    def _count_out(self, left: Left) -> None:
+        for granted in left.granted.values():
+            self.quotas.give(left.tag.uid, 1, granted)
 
     # what it tells
 

@@ -17,6 +17,7 @@ from pfq.daemon.calls import Answer, carry_out, quoted
 from pfq.daemon.lifetime import Tag, end_all, hashed
 from pfq.daemon.peer import Peer
 from pfq.daemon.rights import RightsOf
+from pfq.daemon.workers import on_behalf_of
 from pfq.engine.endpoint import Endpoint
 from pfq.engine.events import ProgramEvent
 from pfq.engine.group import Group
@@ -81,16 +82,17 @@ class Session:
 
     def run(self) -> None:
         """Serves the client until it or its process ends, or the daemon does."""
-        try:
-            if self._greet():
-                while self._serve_next(None):
-                    pass
-        except TimeoutError:
-            self._say("does not read its replies, and is disconnected")
-        except ConnectionError:
-            pass
-        finally:
-            self.end()
+        with on_behalf_of(self.peer.uid):
+            try:
+                if self._greet():
+                    while self._serve_next(None):
+                        pass
+            except TimeoutError:
+                self._say("does not read its replies, and is disconnected")
+            except ConnectionError:
+                pass
+            finally:
+                self.end()
 
     def _serve_next(self, timeout: float | None) -> bool:
         """Answers one request; False when there are to be no more."""
@@ -203,10 +205,9 @@ class Session:
             self.token = os.urandom(32).hex()
             return False
         self.token = token
-        self.endpoints, self.opened = left.endpoints, left.opened
+        self.endpoints, self.opened, self.granted = left.endpoints, left.opened, left.granted
         left.close()
         for endpoint in self.endpoints.values():
-            self.granted[endpoint.number] = self.service.ring_bytes(endpoint) if endpoint.enabled else 0
             if left.tag.pid != self.peer.pid:
                 endpoint.owner, endpoint.tag = self.owner, self.tag
         for group in self.opened.values():

@@ -31,7 +31,10 @@ PROTOCOL: Final = 5
 DEEPEST: Final = 10_000
 """Calls inside one another are fewer by far."""
 
-_MODULES: Final = (data, device, facts, finish, memory, prefixes, spec, action, berkeley, bytecode, prefixset, program, sent)
+_MODULES: Final = (
+    *(data, device, facts, finish, memory, prefixes, spec),
+    *(action, berkeley, bytecode, prefixset, program, sent),
+)
 _OTHERS: Final = (Source, Span, IPv4Address, IPv4Network, IPv6Address, IPv6Network)
 
 
@@ -68,7 +71,7 @@ class Fault:
 @cache
 def _known_classes() -> dict[tuple[str, str], type]:
     """Data classes and enumerations of what programs are, and of what they become."""
-    found = {(cls.__module__, cls.__qualname__): cls for cls in (*_OTHERS, Fault)}
+    found: dict[tuple[str, str], type] = {(cls.__module__, cls.__qualname__): cls for cls in (*_OTHERS, Fault)}
     for module in _MODULES:
         for name, cls in vars(module).items():
             if isinstance(cls, type) and cls.__module__ == module.__name__ and _is_plain(cls):
@@ -136,7 +139,10 @@ def packed(value: Any, brought: Sequence[prefixset.PrefixSet] = ()) -> bytes:
 
 def job_of(message: bytes) -> Any:
     """What the daemon sends, which is to be trusted."""
-    classes: dict[tuple[str, str], type] = {**_known_classes(), (Path().__module__, type(Path()).__qualname__): type(Path())}
+    classes: dict[tuple[str, str], type] = {
+        **_known_classes(),
+        (Path().__module__, type(Path()).__qualname__): type(Path()),
+    }
     return _Reader(io.BytesIO(message), classes, ()).load()
 
 
@@ -180,7 +186,7 @@ def _conform(value: Any, kind: Any, depth: int) -> None:
         _conform_items(tuple(value.values()), (args[1], ...), depth)
     else:
         _must(type(value) is (type(None) if kind is None else kind), value, kind)
-        for name, part in _parts(type(value)).items():
+        for name, part in _parts(type(value)).items():  # type: ignore[arg-type]
             _conform(getattr(value, name), part, depth + 1)
 
 
@@ -211,7 +217,7 @@ def _conform_to_some(value: Any, kinds: tuple[Any, ...], depth: int) -> None:
 
 
 @cache
-def _parts(cls: type) -> dict[str, Any]:
+def _parts(cls: Any) -> dict[str, Any]:
     """The parts of a class that are to be looked at, with their types."""
     if not _is_plain(cls) or issubclass(cls, Enum) or cls is Prim:
         return {}

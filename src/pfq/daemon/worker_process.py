@@ -43,7 +43,7 @@ MEMORY_BYTES: Final = 1 << 30
 """What a worker may use beyond what it begins with."""
 MAX_MESSAGE: Final = 1 << 28
 LENGTH: Final = struct.Struct("=Q")
-WARM_UP: Final = 'ip >-> when (is_tcp .&&. has_port 80) drop >-> steer_flow'
+WARM_UP: Final = "ip >-> when (is_tcp .&&. has_port 80) drop >-> steer_flow"
 _NICE: Final = 5
 
 
@@ -77,8 +77,8 @@ def _let_go(requests: socket.socket) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     logging.disable()
     nothing = os.open(os.devnull, os.O_RDWR)
-    for number in range(3):
-        os.dup2(nothing, number)
+    for standard in range(3):
+        os.dup2(nothing, standard)
     mine = requests.fileno()
     os.closerange(3, mine)
     os.closerange(mine + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
@@ -96,6 +96,7 @@ def _warm_up() -> None:
         BerkeleyFilter.parse("tcp")
     gc.collect()
     gc.freeze()
+    gc.disable()  # whoever compiles once and ends needs no collector, which would touch all memory
 
 
 def _confine(account: struct_passwd | None) -> None:
@@ -105,13 +106,13 @@ def _confine(account: struct_passwd | None) -> None:
     os.nice(_NICE)
     keep_capabilities((), lambda: None if account is None else become(account))
     hide_memory()
-    readable = {Path(sys.base_prefix), Path(sys.prefix), Path(__file__).parents[1], *map(Path, filter(None, sys.path))}
-    everything = landlock.READ | landlock.WRITE | landlock.EXECUTE
-    landlock.restrict(everything, [(path, landlock.READ) for path in sorted(readable)])
     for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
         resource.setrlimit(limit, (0, 0))
     beginning = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (beginning + MEMORY_BYTES,) * 2)
+    readable = {Path(sys.base_prefix), Path(sys.prefix), Path(__file__).parents[1], *map(Path, filter(None, sys.path))}
+    everything = landlock.READ | landlock.WRITE | landlock.EXECUTE
+    landlock.restrict(everything, [(path, landlock.READ) for path in sorted(readable)])
     seccomp.install(seccomp.WORKER, seccomp.WORKERS)
 
 

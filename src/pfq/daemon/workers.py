@@ -56,6 +56,8 @@ class WorkerCompiler:
     def __init__(self, user: str | None = None) -> None:
         self._turns = Turns(max(2, len(os.sched_getaffinity(0))))
         self._kept = _Kept()
+        self._lock = threading.Lock()
+        self._jobs, self._failed, self._seconds = 0, 0, 0.0
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         account = _account(user)
         self.keeper = os.fork()
@@ -76,10 +78,8 @@ class WorkerCompiler:
                 program = Sent(program)
             case None:
                 program = Sent("unit")
-        if not isinstance(program, Sent):
-            return to_program(program)
-        found: Program = self._result("typed", program, Program)
-        return found
+        typed: Program = self._result("typed", program, Program) if isinstance(program, Sent) else to_program(program)
+        return typed
 
     def filter(self, filter: FilterLike | None) -> BerkeleyFilter | None:
         """See `Compiler.filter`."""
@@ -92,12 +92,29 @@ class WorkerCompiler:
         if (known := self._kept.get((work, job))) is not None:
             return known
         with self._turns.turn(_asking.get()):
-            answer = self._answer(packed((work, job)))
+            answer = self._counted(packed((work, job)))
         result = result_of(answer, kind, sets_of(job))
         if isinstance(result, Fault):
             raise result.error()
         self._kept.put((work, job), result, len(answer))
         return result
+
+    def work(self) -> tuple[int, int, float]:
+        """Jobs that workers had, those that ended without a result, and seconds that all took together."""
+        with self._lock:
+            return self._jobs, self._failed, self._seconds
+
+    def _counted(self, job: bytes) -> bytes:
+        started = time.monotonic()
+        failed = 1
+        try:
+            answer = self._answer(job)
+            failed = 0
+            return answer
+        finally:
+            with self._lock:
+                self._jobs, self._failed = self._jobs + 1, self._failed + failed
+                self._seconds += time.monotonic() - started
 
     def _answer(self, job: bytes) -> bytes:
         """Has a worker of its own do a job."""

@@ -72,8 +72,21 @@ def adopt(engine: Engine, left: State, store: Store) -> None:
     """Makes an engine, which is empty but for its memory, what another one was; raises StateError."""
     try:
         Adoption(engine, left, store).carry_out()
-    except FILE_DAMAGED as error:
-        raise _damaged(error) from error
+    except BaseException as error:
+        let_go(engine)
+        if isinstance(error, FILE_DAMAGED):
+            raise _damaged(error) from error
+        raise
+
+
+def let_go(engine: Engine) -> None:
+    """Gives back what is this process's; programs and memory stay for the next engine."""
+    for side in engine.sides.values():
+        side.let_go()
+    for group in engine.groups.values():
+        group.end(keep=True)
+    for endpoint in engine.endpoints.values():
+        endpoint.end(keep=True)
 
 
 def _damaged(error: Exception) -> StateError:

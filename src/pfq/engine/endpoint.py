@@ -260,7 +260,7 @@ class Endpoint:
             self._closed = True
             self._engine.forget(self)
 
-    def end(self, keep: bool) -> None:
+    def end(self, keep: bool = False) -> None:
         """The engine closes: nothing runs any more, unless all is kept for the next one. Counters stay readable."""
         self._closed = True
         if self._rings is not None:

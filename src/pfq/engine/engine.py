@@ -404,12 +404,11 @@ class Engine:
         self.upkeep.end_threads()
         with self.lock:
             if keep:
-                for side in self.sides.values():
-                    side.let_go()
+                adoption.let_go(self)
             for group in list(self.groups.values()):
-                group.end(keep)
+                group.end()
             for endpoint in list(self.endpoints.values()):
-                endpoint.end(keep)
+                endpoint.end()
             self.memory.close(keep)
             self.closed = True
         self._undo.close()

@@ -249,9 +249,9 @@ class Group:
         if not self.closed:
             self._engine.tried(lambda codes: self._engine.end(self, codes))
 
-    def end(self, keep: bool) -> None:
+    def end(self, keep: bool = False) -> None:
         """The engine closes: nothing runs any more, unless all is kept for the next one."""
-        if self.memory is not None:
+        if self.memory is not None and not self.closed:
             self.memory.close(keep)
         self.closed = True
 

@@ -165,7 +165,8 @@ class Replacement:
                 if ways:
                     self._attach(side, path, ways, back)
             replaced = self._take_over(back)
-            engine.save()
+            # What ends, ends, whether it can be written down or not.
+            engine.save(must=not self.changed or not all(group.ending for group in self.changed))
             back.pop_all()
         for _, side, _, ways in self._prepared:
             if not ways:

@@ -26,7 +26,7 @@ from pfq.codegen import layouts
 from pfq.codegen.spec import MapSpec
 from pfq.engine import written
 from pfq.engine.keeper import State
-from pfq.errors import OutputError, PfqError, StateError
+from pfq.errors import KernelRefusedError, NoPrivilegeError, OutputError, PfqError, StateError
 from pfq.kernel import abi, clsact, sys
 from pfq.kernel.attach import Attachment, Link
 from pfq.kernel.maps import Map
@@ -72,7 +72,14 @@ class Store:
     # what was left
 
     def __enter__(self) -> State | None:
-        """Raises StateError when what was left cannot be taken over; nothing is touched then."""
+        """Raises StateError when what was left cannot be taken over; nothing is touched, and it is closed then."""
+        try:
+            return self._found()
+        except BaseException:
+            self._pins.close()
+            raise
+
+    def _found(self) -> State | None:
         found = self._read()
         names = self._pins.names()
         self._serial = max((int(number) for name in names if (number := name.rpartition("-")[2]).isdigit()), default=0)
@@ -103,7 +110,7 @@ class Store:
     def _begin(self) -> None:
         """Nothing that could be used is there. What a process left that was just beginning, or ending, goes."""
         self._fresh = True
-        self._write({"program names": []})
+        self._write({}, ended=True)
         self._sweep_all()
 
     def _read(self) -> State | None:
@@ -227,7 +234,7 @@ class Store:
             self._dropped.clear()
             self._sweep_programs()
 
-    def _write(self, engine: State) -> None:
+    def _write(self, engine: State, ended: bool = False) -> None:
         programs: Mapping[str, str] = engine.pop("programs", {})
         for name, text in programs.items():
             if name not in self._written:
@@ -239,7 +246,7 @@ class Store:
             "boot": _boot(),
             "pins": self._pins.identity,
             "names": sorted(self._live),
-            "ended": self._ended,
+            "ended": ended,
             "engine": engine | {"program names": sorted(programs)},
         }
         _replace(self._state, json.dumps(found, separators=(",", ":")))
@@ -247,9 +254,12 @@ class Store:
         self._written &= programs.keys()
 
     def _sweep_programs(self) -> None:
-        for path in self._programs.iterdir():
-            if path.name not in self._written:
-                path.unlink(missing_ok=True)
+        try:
+            for path in self._programs.iterdir():
+                if path.name not in self._written:
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("cannot clear `%s`: %s", self._programs, error.strerror)
 
     def check(self) -> None:
         """Complains when somebody has disturbed the directory: a next engine could not take over."""
@@ -270,7 +280,7 @@ class Store:
         if not self._ended:
             self._ended = True
             try:
-                self._write({"program names": []})
+                self._write({}, ended=True)
             except OSError as error:
                 log.error("%s", _unwritable(self._state, error).message)
             self._named.clear()
@@ -292,11 +302,23 @@ class Store:
     def remove(self) -> None:
         """Takes down whatever a dead engine left; harmless when nothing is there. The store is closed then."""
         try:
+            hidden = self._links()
             self.end()
             self._sweep_all()
+            for number in hidden:
+                detach_by_number(number)
             self._remove_files()
         finally:
             self._pins.close()
+
+    def _links(self) -> list[int]:
+        """Numbers of the links that the state knows: their pins may be hidden."""
+        try:
+            found = self._read()
+            sides = found["engine"]["sides"] if found and found["boot"] == _boot() else []
+            return [int(side["link"]) for side in sides if side["link"]]
+        except (StateError, KeyError, TypeError, ValueError):
+            return []
 
     def _sweep_all(self) -> None:
         """Takes everything down that is pinned or marked, whatever the state says."""
@@ -326,7 +348,16 @@ def detach(link: Fd) -> None:
     """Takes the program of a link off its device; harmless when that is gone."""
     try:
         sys.link_detach(link.fileno())
-    except PfqError as error:
+    except KernelRefusedError as error:
+        log.debug("%s", error.message)
+
+
+def detach_by_number(link: int) -> None:
+    """The same for a link that may have no pin any more; for that one needs more rights than pfqd has."""
+    try:
+        with sys.fd_by_id(sys.Kind.LINK, link) as fd:
+            detach(fd)
+    except (KernelRefusedError, NoPrivilegeError) as error:
         log.debug("%s", error.message)
 
 

@@ -67,8 +67,8 @@ class Pins:
         return [found.st_dev, found.st_ino] == self.identity
 
     def names(self) -> set[str]:
-        """All names in it."""
-        return set(self._tried("reading", "", lambda: os.listdir(self._fd.fileno())))
+        """All names in it. Those with a dot are the kernel's own."""
+        return {name for name in self._tried("reading", "", lambda: os.listdir(self._fd.fileno())) if "." not in name}
 
     def pin(self, fd: int, name: str) -> None:
         """Gives an object a name; raises LimitError or KernelRefusedError, which say the path."""
@@ -90,8 +90,9 @@ class Pins:
         self._tried("removing", name, unlink)
 
     def remove_directory(self) -> None:
-        """Removes the directory, when it is empty and still where it was; a process that may not leaves it, empty."""
-        if self.is_visible() and not self.names():
+        """Removes the directory, when it is empty and still where it was, and no file system begins there; a process
+        that may not leaves it, empty."""
+        if self.is_visible() and not os.path.ismount(self.path) and not self.names():
             with suppress(PermissionError):
                 os.rmdir(self.path)
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from root.daemon.harness import NOBODY_UID, running
-from root.network import Pair, eventually, numbered
+from root.daemon.harness import NOBODY_UID, Daemon, running
+from root.network import Pair, eventually, numbered, traffic
+from support.documents import Snippet, snippets
 
 import pfq
 from pfq.engine.egress import Egress
@@ -246,3 +252,78 @@ def test_a_user_without_any_privilege_makes_a_group_and_reads(netns_pair: Pair) 
             assert daemon.engine.endpoints[0].owner == Owner(client.pid, NOBODY_UID)
             client.kill()
             assert eventually(lambda: not daemon.engine.groups and not daemon.engine.endpoints, 5.0), "death is noticed"
+
+
+@pytest.mark.parametrize("snippet", [snippet for snippet in snippets("python") if snippet.connects], ids=str)
+def test_the_example_of_the_manual(snippet: Snippet, netns_pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(netns_pair) as daemon, pfq.connect(daemon.path) as engine:
+        group = engine.group(7)
+        group.join(engine.endpoint())
+        group.bind(netns_pair.dev_b)
+        monkeypatch.setenv("PFQ_SOCKET", str(daemon.path))
+        with traffic(netns_pair, 2000), netns_pair.b.python(snippet.code) as process:
+            said, _ = process.communicate(timeout=20)
+        assert process.returncode == 0
+        assert "0 lost" in said
+
+
+def test_the_commands_show_what_there_is(netns_pair: Pair) -> None:
+    with running(netns_pair) as daemon, pfq.connect(daemon.path) as engine:
+        group, endpoint = engine.group(7), engine.endpoint(weight=3)
+        group.join(endpoint)
+        group.bind(netns_pair.dev_b)
+        group.set_program("inc 5")
+        Bench(engine, netns_pair).send(group, 20)
+
+        def said(*arguments: str) -> Any:
+            command = [sys.executable, "-c", "from pfq.cli import main; main()", *arguments]
+            return json.loads(subprocess.run(command, capture_output=True, check=True, env=environment).stdout)
+
+        environment = os.environ | {"PFQ_SOCKET": str(daemon.path), "PYTHONPATH": os.pathsep.join(sys.path)}
+        (found,) = said("groups", "-j")
+        assert (found["group"], found["program"], found["members"][0]["endpoint"]) == (7, "inc 5", endpoint.number)
+        assert found["bindings"][0]["device"] == netns_pair.dev_b
+        (found,) = said("endpoints", "-j")
+        assert (found["pid"], found["user"], found["weight"], found["groups"]) == (os.getpid(), "root", 3, [7])
+        assert said("counters", "7", "-j")[0]["counters"][5] == 20
+        stats = said("stats", "-j")
+        assert (stats["groups"][0]["arrived"], stats["endpoints"][0]["waiting"]) == (20, 20)
+
+
+@contextmanager
+def capturing(daemon: Daemon, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """`pfq capture --group 7` as a user without any privilege."""
+    code = CAPTURE.format(uid=NOBODY_UID, socket=str(daemon.path), options=options)
+    command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{code}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+CAPTURE = """
+import os, pfq.client.capture, pfq.wire.faults, socket, encodings.idna, pfq.cli.capture, pfq.cli.live, numpy
+from pfq.cli import commands
+os.setgroups([]), os.setresgid(*[{uid}] * 3), os.setresuid(*[{uid}] * 3)
+commands.main(["capture", "--group", "7", "--socket", {socket!r}, *{options}], prog_name="pfq")
+"""
+
+
+def test_capture_of_a_group_by_a_user_without_privilege(netns_pair: Pair) -> None:
+    with running(netns_pair) as daemon, pfq.connect(daemon.path) as engine:
+        group, other = engine.group(7), engine.endpoint(snaplen=96)
+        group.join(other)
+        group.bind(netns_pair.dev_b)
+        group.set_program("steer_rrobin")
+        with capturing(daemon, "-c", "30", "-s", "96", "--json") as process:
+            assert process.stdout is not None
+            start = json.loads(process.stdout.readline())
+            assert (start["device"], start["program"], start["snaplen"]) == (netns_pair.dev_b, "steer_rrobin", 96)
+            Bench(engine, netns_pair).send(group, 60)
+            records = [json.loads(line) for line in process.stdout]
+            assert process.wait(10) == 0
+        assert [record["type"] for record in records] == ["packet"] * 30 + ["end"]
+        assert (records[-1]["captured"], records[-1]["arrived"], records[-1]["lost"]) == (30, 60, 0)
+        assert other.statistics().delivered == 30, "the other half"
+        assert eventually(lambda: len(daemon.engine.endpoints) == 1, 5.0), "it has left"

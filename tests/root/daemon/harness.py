@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +29,9 @@ from pfq.wire.channel import Channel, connect
 from pfq.wire.faults import from_record
 
 NOBODY_UID = 65534
+_CREDENTIAL_CALLS = {"x86_64": (116, 119, 117), "aarch64": (159, 149, 147)}
+"""Numbers of setgroups, setresgid and setresuid, which change the calling thread only."""
+_libc = ctypes.CDLL(None, use_errno=True)
 EVERYTHING = Rule(everybody=True, groups=None, devices=None, allow=frozenset(["configure"]))
 """Lets everybody do all that is not an administrator's."""
 
@@ -87,18 +93,45 @@ def running(
             assert not thread.is_alive(), "the service does not end"
 
 
+def connected_as(path: Path, uid: int, gids: Sequence[int] = (NOBODY_UID,)) -> Channel:
+    """A connection that another user of this machine makes: to Linux, each thread has a user of its own."""
+    numbers = _CREDENTIAL_CALLS[platform.machine()]
+
+    def work() -> Channel:
+        groups = (ctypes.c_uint32 * len(gids))(*gids)
+        for number, arguments in zip(numbers, ((len(gids), groups), (gids[0],) * 3, (uid,) * 3), strict=True):
+            assert _libc.syscall(number, *arguments) == 0
+        return connect(path)
+
+    with ThreadPoolExecutor(1) as other:
+        return other.submit(work).result()
+
+
 class Client:
     """Speaks the protocol, and keeps descriptors and events that come."""
 
-    def __init__(self, path: Path, *, hello: bool = True, resume: str | None = None, version: int = 1) -> None:
-        self.channel: Channel = connect(path)
+    def __init__(
+        self,
+        path: Path,
+        *,
+        hello: bool = True,
+        resume: str | None = None,
+        version: int = 1,
+        uid: int = 0,
+        gids: Sequence[int] = (NOBODY_UID,),
+    ) -> None:
+        self.channel: Channel = connected_as(path, uid, gids) if uid else connect(path)
         self.number = 0
         self.events: list[dict[str, Any]] = []
         self.descriptors: list[int] = []
         self.greeting: dict[str, Any] = {}
         if hello:
             more = {} if resume is None else {"resume": resume}
-            self.greeting = self.call("hello", version=version, client="tests", **more)
+            try:
+                self.greeting = self.call("hello", version=version, client="tests", **more)
+            except BaseException:
+                self.close()
+                raise
 
     def call(self, name: str, /, **arguments: Any) -> dict[str, Any]:
         """The result of a call; raises the error that comes instead. An argument `on_` is sent as `on`."""

@@ -337,14 +337,14 @@ def test_the_program_moves_from_xdp(targets: Pair) -> None:
 def test_the_next_engine_goes_on(targets: Pair, tmp_path: Path) -> None:
     """Copies go out while there is none; it finds the device again, which has another number meanwhile."""
     pair, store = targets, (Path(f"/sys/fs/bpf/{PREFIX}egress"), tmp_path / "state")
-    with pair.sender() as sender:
+    with ExitStack() as undo, pair.sender() as sender:
+        undo.callback(lambda: Store(*store).remove())
         first = pair.b.call(lambda: pfq.Engine(store=Store(*store)))
-        try:
-            group = bound_group(pair, first)
-            out = joined(group, egress=Egress("out0", 2))
-            joined(group, egress=OUT1)
-        finally:
-            first.close(keep=True)
+        undo.callback(first.close)
+        group = bound_group(pair, first)
+        joined(group, egress=Egress("out0", 2))
+        joined(group, egress=OUT1)
+        first.close(keep=True)
         with receiving(pair, "out0") as (end,):
             send(sender, FRAMES)
             assert got(end, COUNT) == FRAMES
@@ -361,7 +361,6 @@ def test_the_next_engine_goes_on(targets: Pair, tmp_path: Path) -> None:
             counted(out, 2 * COUNT)
             counted(gone, COUNT, COUNT)
             assert got(end, COUNT) == FRAMES
-    store[0].rmdir()
 
 
 @pytest.mark.slow

@@ -190,7 +190,7 @@ FAULTS = [
     (f"{GROUP}input = [{{queue = 1}}]", 3, "an input needs `device`", ""),
     (f"{GROUP}input = [{{device = 'x', queue = 65536}}]", 3, "`queue` is 0 to 65535", ""),
     (f"{GROUP}input = [{{device = 'x', hok = 'xdp'}}]", 3, "there is no `hok` in an input", "did you mean `hook`?"),
-    (f"{GROUP}input = [{{device = 'x', hook = 'xpd'}}]", 3, "there is no hook `xpd`", "did you mean `xdp`"),
+    (f"{GROUP}input = [{{device = 'x', hook = 'tc'}}]", 3, "there is no hook `tc`", "did you mean `tcx`?"),
     (f"{GROUP}input = [{{device = 'x', binding = 1}}]", 3, "`binding` is a text, not 1", ""),
     (f"{GROUP}input = [{{device = 'x', direction = 'up'}}]", 3, "there is no direction `up`", "in, out, inout"),
     (f"{GROUP}input = [{{device = 'x', queue = 1, direction = 'out'}}]", 3, "no receive queue", "leave out `queue`"),

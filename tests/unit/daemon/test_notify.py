@@ -41,7 +41,9 @@ def test_what_it_is_told(manager: socket.socket) -> None:
 def test_an_abstract_socket() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(f"\0pfqt-{os.getpid()}")
-        Notifier({"NOTIFY_SOCKET": f"@pfqt-{os.getpid()}"}).status("x")
+        notifier = Notifier({"NOTIFY_SOCKET": f"@pfqt-{os.getpid()}"})
+        notifier.status("x")
+        notifier.close()
         manager.settimeout(5)
         assert manager.recv(100) == b"STATUS=x"
 

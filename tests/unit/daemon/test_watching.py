@@ -92,6 +92,7 @@ def test_what_is_not_watched_any_more(files: Files, path: Path, tmp_path: Path) 
     other = tmp_path / "sub/edge.pfq"
     files.watch([path, other])
     files.watch([path])
+    assert files.changed() == []
     other.write_text("x")
     assert not select.select([files], [], [], 0)[0]
     assert files.changed() == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.libfuzzer import TARGETS, Target, missing
 
-SECONDS = {"reader": 60, "writer": 10, "flow": 10}
+SECONDS = {"reader": 60, "writer": 10, "flow": 10, "message": 10}
 """How long each target is tried in every run of the tests; these are lengths of work, nothing is measured."""
 
 
