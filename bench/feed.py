@@ -16,9 +16,11 @@ from pfq.codegen.finish import Clock
 from pfq.codegen.llvm import I32, PTR, bpf_machine, new_module, optimised
 from pfq.codegen.memory import RingShape
 from pfq.codegen.spec import Hook, ObjectSpec
+from pfq.engine.compiler import Codes, LocalCompiler, UncompiledError
 from pfq.engine.datapath import DataPath, Hosts
 from pfq.engine.groupmemory import GroupMemory
 from pfq.engine.hooks import XDP_NATIVE
+from pfq.engine.keeper import Unkept
 from pfq.engine.memory import EngineMemory
 from pfq.engine.rings import Rings
 from pfq.engine.steering import Member, SteeringTable
@@ -74,6 +76,20 @@ class Fed:
     endpoints: list[Rings]
 
 
+class CodesAtOnce(Codes):
+    """Compiles what is asked for, where no engine does so beforehand."""
+
+    def __init__(self) -> None:
+        super().__init__(LocalCompiler())
+
+    def get(self, spec: Device) -> DeviceCode:
+        try:
+            return super().get(spec)
+        except UncompiledError as needed:
+            self.compile(needed)
+            return super().get(spec)
+
+
 @contextmanager
 def data_path(text: str, clock: Clock, slots: int, slot_bytes: int = 128) -> Iterator[Fed]:
     """A program over `ENDPOINTS` end-points; frames it has dealt with are dropped."""
@@ -81,20 +97,20 @@ def data_path(text: str, clock: Clock, slots: int, slot_bytes: int = 128) -> Ite
     group = Group(0, compile_text(text, "<bench>"))
     spec = Device(Hook.XDP, (group,), possible_cpus(), shape, clock=clock, inline=True, linear=True)
     with ExitStack() as undo:
-        memory = EngineMemory()
+        memory = EngineMemory(Unkept())
         undo.callback(memory.close)
-        endpoints = [Rings(shape, possible_cpus()) for _ in range(ENDPOINTS)]
+        endpoints = [Rings.create(shape, possible_cpus(), Unkept()) for _ in range(ENDPOINTS)]
         for number, endpoint in enumerate(endpoints):
             undo.callback(endpoint.close)
             memory.install(number, endpoint, shape.snaplen, clock)
 
         def memory_of(code: GroupCode, device: DeviceCode) -> GroupMemory:
-            made = GroupMemory(code, device, memory.pool)
+            made = GroupMemory.create(code, device, memory.pool)
             undo.callback(made.close)
             made.set_members([Member(number) for number in range(ENDPOINTS)])
             return made
 
-        path = DataPath(memory, spec, memory_of, Hosts())
+        path = DataPath(memory, spec, memory_of, Hosts(), CodesAtOnce())
         undo.callback(path.close)
         yield Fed(path.program(XDP_NATIVE, linear=True), memory, endpoints)
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from feed import FEEDER_CPU, frame, pinned
+from feed import FEEDER_CPU, CodesAtOnce, frame, pinned
 
 from pfq.codegen.device import Device, DeviceCode, Group, GroupCode
 from pfq.codegen.finish import Clock
@@ -27,6 +27,7 @@ from pfq.codegen.spec import Hook
 from pfq.engine.datapath import DataPath, Hosts
 from pfq.engine.groupmemory import GroupMemory
 from pfq.engine.hooks import XDP_NATIVE
+from pfq.engine.keeper import Unkept
 from pfq.engine.memory import EngineMemory
 from pfq.engine.rings import Rings
 from pfq.engine.steering import Member
@@ -79,21 +80,21 @@ def made(case: Case) -> Iterator[Made]:
     groups = tuple(Group(number, compile_text(text, "<bench>")) for number, (text, _) in enumerate(case.groups))
     spec = Device(Hook.XDP, groups, possible_cpus(), SHAPE, clock=Clock.NONE, inline=True, linear=True)
     with ExitStack() as undo:
-        memory = EngineMemory()
+        memory = EngineMemory(Unkept())
         undo.callback(memory.close)
         numbers = sorted({member.endpoint for _, members in case.groups for member in members})
-        rings = [Rings(SHAPE, possible_cpus()) for _ in numbers]
+        rings = [Rings.create(SHAPE, possible_cpus(), Unkept()) for _ in numbers]
         for number, each in zip(numbers, rings, strict=True):
             undo.callback(each.close)
             memory.install(number, each, SHAPE.snaplen, Clock.NONE)
 
         def memory_of(code: GroupCode, device: DeviceCode) -> GroupMemory:
-            found = GroupMemory(code, device, memory.pool)
+            found = GroupMemory.create(code, device, memory.pool)
             undo.callback(found.close)
             found.set_members(case.groups[code.number][1])
             return found
 
-        path = DataPath(memory, spec, memory_of, Hosts())
+        path = DataPath(memory, spec, memory_of, Hosts(), CodesAtOnce())
         undo.callback(path.close)
         yield Made(case, path.program(XDP_NATIVE, linear=True), rings)
 

@@ -134,7 +134,7 @@ void pfq_close(struct pfq *q)
 {
     if (!q)
         return;
-    if (q->pid == getpid() && pfq_begin(q, "endpoint.close") == 0) {
+    if (pfq_begin(q, "endpoint.close") == 0) {
         pfq_json_put_uint(&q->out, "endpoint", (uint64_t)q->number);
         pfq_json_put_raw(&q->out, "}");
         pfq_session_close(q);

@@ -18,9 +18,11 @@ from pfq.codegen.finish import Clock
 from pfq.codegen.memory import RingShape
 from pfq.codegen.spec import Hook
 from pfq.engine.capture import STORES_IN_ORDER
+from pfq.engine.compiler import Codes, LocalCompiler, UncompiledError
 from pfq.engine.datapath import DataPath, Hosts
 from pfq.engine.groupmemory import GroupMemory
 from pfq.engine.hooks import XDP_NATIVE, Way
+from pfq.engine.keeper import Unkept
 from pfq.engine.memory import EngineMemory
 from pfq.engine.rings import Rings
 from pfq.engine.side import Side
@@ -158,11 +160,25 @@ RINGS = RingShape(slots=4096, slot_bytes=256, snaplen=224)
 CONTROL = 1 << CONTROL_CLASS
 
 
+class CodesAtOnce(Codes):
+    """Compiles what is asked for, where no engine does so beforehand."""
+
+    def __init__(self) -> None:
+        super().__init__(LocalCompiler())
+
+    def get(self, spec: Device) -> DeviceCode:
+        try:
+            return super().get(spec)
+        except UncompiledError as needed:
+            self.compile(needed)
+            return super().get(spec)
+
+
 class Path:
     """The program of one device, with no engine around it: its members are given as they are."""
 
     def __init__(self, spec: Device, endpoints: Mapping[int, Rings], undo: ExitStack) -> None:
-        self.memory = EngineMemory()
+        self.memory = EngineMemory(Unkept())
         undo.callback(self.memory.close)
         for number, rings in endpoints.items():
             self.memory.install(number, rings, RINGS.snaplen, Clock.NS)
@@ -170,14 +186,14 @@ class Path:
         undo.callback(lambda: [group.close() for group in self._groups.values()])
         self._hosts = Hosts()
         undo.callback(self._hosts.close)
-        self._path = DataPath(self.memory, spec, self._memory_of, self._hosts)
+        self._path = DataPath(self.memory, spec, self._memory_of, self._hosts, CodesAtOnce())
         undo.callback(self._path.close)
-        self._side = Side(device("lo"), "in")
+        self._side = Side(device("lo"), "in", Unkept())
         self._final: tuple[GroupStatistics, ...] | None = None
         undo.callback(self._end)
 
     def _memory_of(self, code: GroupCode, device: DeviceCode) -> GroupMemory:
-        return self._groups.setdefault(code.number, GroupMemory(code, device, self.memory.pool))
+        return self._groups.setdefault(code.number, GroupMemory.create(code, device, self.memory.pool))
 
     def set_members(self, group: int, members: Sequence[Member]) -> None:
         self._groups[group].set_members(members)
@@ -297,7 +313,7 @@ def loaded(
         ordered=platform.machine() in STORES_IN_ORDER,
     )
     with ExitStack() as undo:
-        endpoints = {number: Rings(RINGS, possible_cpus()) for number in sorted(numbers)}
+        endpoints = {number: Rings.create(RINGS, possible_cpus(), Unkept()) for number in sorted(numbers)}
         for endpoint in endpoints.values():
             undo.callback(endpoint.close)
         path = Path(spec, endpoints, undo)

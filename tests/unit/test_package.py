@@ -35,8 +35,8 @@ def test_importing_costs_no_third_party(code: str) -> None:
 
 
 def test_the_public_names() -> None:
-    things = ["Capture", "Engine", "FileReader", "PfqError", "Run", "__version__"]
-    verbs = ["addresses", "capture", "flows", "read", "run", "sql"]
+    things = ["Capture", "Egress", "Engine", "FileReader", "PfqError", "Run", "__version__"]
+    verbs = ["addresses", "capture", "connect", "flows", "read", "run", "sql"]
     assert pfq.__all__ == [*things, *verbs]
     assert dir(pfq) == sorted(pfq.__all__)
 

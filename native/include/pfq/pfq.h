@@ -340,7 +340,10 @@ int pfq_fd(struct pfq *q);
 /* Waits for packets, at most so many µs; negative: without limit. Returns 1 (packets), 0 (time is over), -EINTR (a signal). */
 int pfq_poll(struct pfq *q, int64_t timeout_us);
 
-/* The next packets, at most `max`; never waits. Returns how many, 0: none. To be released. */
+/*
+ * The next packets, at most `max`, to be released. Does not wait for packets, only as pfq_endpoint_read(3)
+ * does for a batch to gather. Returns how many, 0: none.
+ */
 int pfq_read(struct pfq *q, struct pfq_batch *out, uint32_t max);
 
 /* Gives back a batch and all before it in its ring. Returns 0, or -EINVAL. Any thread may call it. */

@@ -25,7 +25,7 @@ from pfq.codegen.emitter import CodeEmitter, start_action, start_packet
 from pfq.codegen.facts import Fact, Facts
 from pfq.codegen.finish import Clock, Finish, delivery
 from pfq.codegen.headers import HeaderCode
-from pfq.codegen.hooks import HookCode, KernelWindow, hook_code
+from pfq.codegen.hooks import HookCode, KernelWindow, TcCode, hook_code
 from pfq.codegen.kernel_calls import KernelCalls
 from pfq.codegen.llvm import I1, I16, I32, PTR, bpf_machine, new_module, optimised, parsed
 from pfq.codegen.memory import EGRESS, DeviceMemory, GroupNeeds, GroupTables, RingShape
@@ -82,6 +82,8 @@ class Device:
              published by an atomic exchange, which costs more
     linear   XDP frames lie in one buffer each; saves a call for each packet, but the kernel then
              refuses large MTUs
+    moved    at TC: only packets count about which no program at XDP has decided, as a mark on them says; for
+             the time in which a program moves
     """
 
     hook: Hook
@@ -93,6 +95,7 @@ class Device:
     trial: bool = False
     ordered: bool = True
     linear: bool = False
+    moved: bool = False
 
     @property
     def shapes(self) -> tuple[RingShape, ...]:
@@ -285,6 +288,8 @@ class _DeviceCompiler:
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         self.places.start(builder)
         code = hook(builder, function.args[0])
+        if self.device.moved and isinstance(code, TcCode):
+            code.only_moved()
         k = code.k
         memory = self._memory()
         cpu = k.cpu()

@@ -110,7 +110,7 @@ class TcCode(HookCode):
     data, data_end, ifindex, queue = 76, 80, 40, 12
     drop, go_on = TC_SHOT, TC_NEXT
     load_helper = Helper.SKB_LOAD_BYTES
-    LEN, VLAN_PRESENT, VLAN_TCI = 0, 20, 24
+    LEN, VLAN_PRESENT, VLAN_TCI, DATA_META = 0, 20, 24, 140
 
     def prepare(self) -> None:
         length = self.b.zext(self.word(self.LEN), I64)
@@ -133,6 +133,18 @@ class TcCode(HookCode):
         stripped = self.b.icmp_unsigned("!=", self.word(self.VLAN_PRESENT), I32(0))
         known = self.b.or_(self.word(self.VLAN_TCI), I32(1 << 16))
         return self.b.select(stripped, known, I32(0))
+
+    def only_moved(self) -> None:
+        """Goes on when the packet is marked as one about which no program at XDP has decided; others pass."""
+        b, k = self.b, self.k
+        (first, _), meta = self.limits(), b.inttoptr(k.opaque(b.zext(self.word(self.DATA_META), I64)), PTR)
+        there, moved, other = (b.append_basic_block(name) for name in ("metadata", "moved", "decided"))
+        b.cbranch(b.icmp_unsigned("<=", k.field(meta, layouts.MOVED_BYTES), first), there, other)
+        b.position_at_end(there)
+        b.cbranch(b.icmp_unsigned("==", k.load(meta, 0, I64), I64(layouts.MOVED_MARK)), moved, other)
+        b.position_at_end(other)
+        b.ret(I32(self.go_on))
+        b.position_at_end(moved)
 
     def receive_queue(self) -> ir.Value:
         recorded = self.word(self.queue)

@@ -155,6 +155,10 @@ ENGINE_BYTES: Final = ENDPOINTS + MAX_ENDPOINTS * ENDPOINT_BYTES
 SENDING: Final = 0  # u64 in the only slot of an egress end-point's ring: it is sending on this CPU
 CLOCK_NUMBERS: Final = {"ns": 0, "coarse": 1, "none": 2}
 
+# In the metadata of a packet, while a program moves from XDP to TC: that no program at XDP has decided about it.
+MOVED_MARK: Final = 0x70667121  # u64
+MOVED_BYTES: Final = 8
+
 # Settings of one program.
 GENERATION: Final = 0  # u32, shifted so that the number of a call can be added
 GENERATION_SHIFT: Final = 16

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -89,13 +89,17 @@ def set_(
     clock: str = ABSENT,
     egress: str | dict[str, Any] | None = ABSENT,
 ) -> Answer:
-    """Changes an end-point; all but the weight only while it is disabled."""
+    """Changes an end-point, all at once or nothing; all but the weight only while it is disabled."""
     found = on.rights.endpoint(endpoint)
     out = ABSENT if egress is ABSENT else egress_of(on, egress)
     wanted = {"snaplen": snaplen, "slots": slots, "clock": clock, "egress": out, "weight": weight}
-    for name, value in wanted.items():
-        if value is not ABSENT:
-            setattr(found, name, value)
+    before = dict(zip(wanted, (*found.asked, found.clock, found.egress, found.weight), strict=True))
+    with ExitStack() as undo:
+        for name, value in wanted.items():
+            if value is not ABSENT:
+                setattr(found, name, value)
+                undo.callback(setattr, found, name, before[name])
+        undo.pop_all()
     return Answer(shape_of(found))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from pfq.engine.endpoint import Endpoint
 from pfq.engine.group import Group
 from pfq.engine.policy import policy_named
 from pfq.engine.statistics import Change
-from pfq.errors import LimitError, NotPermittedError, UsageError
+from pfq.errors import LimitError, NotPermittedError, RingClosedError, UsageError
 from pfq.lang.action import DEFAULT_CLASSES
 from pfq.lang.group import ANY_VLAN, LAST_VLAN, UNTAGGED, vlan_filter
 from pfq.lang.prims.forward import devices_of
@@ -28,13 +27,17 @@ def open_(on: Session, *, group: int | None = None, policy: str = "shared") -> A
     """A group, made when it is not there yet; one that is there must have the policy, and is not changed."""
     policy_named(policy)
     engine = on.service.engine
-    with engine.lock:
-        number = _lowest_free(on) if group is None else group
-        if number not in engine.groups:
-            _make(on, number, policy)
-        else:
-            on.rights.group(number)
+    while True:
+        with engine.lock:
+            number = _lowest_free(on) if group is None else group
+            if number not in engine.groups:
+                _make(on, number, policy)
+                break
+            found = on.rights.group(number)
             engine.group(number, policy)  # type: ignore[arg-type]  # it was checked above
+        if not found.ending:
+            break
+        found.close()  # its last member leaves at this moment; then there is another one
     return Answer({"group": number})
 
 
@@ -47,20 +50,32 @@ def join(
     if policy is not None:
         policy_named(policy)
     on.service.quotas.change(on.peer.uid, on.rights.limited)
+    while True:
+        found = _joined(on, member, group, classes, policy)
+        if found is not None:
+            on.opened.pop(found.number, None)
+            return Answer({"group": found.number, "policy": found.rights.policy.value})
+
+
+def _joined(on: Session, member: Endpoint, group: int | None, classes: int, policy: str | None) -> Group | None:
+    """The group that it is a member of now; None: that has just ended with its last member, and there is another."""
     engine = on.service.engine
     with engine.lock:
         number = _lowest_free(on) if group is None else group
         made = number not in engine.groups
         found = _make(on, number, policy or "shared") if made else on.rights.group(number, "join")
     try:
-        found.join(member, classes, policy)  # type: ignore[arg-type]  # it was checked above
-    except BaseException:
+        found.join(member, classes, policy)  # type: ignore[arg-type]  # it was checked before
+    except BaseException as error:
+        has_ended = isinstance(error, RingClosedError) and found.ending
         if made:
             on.opened.pop(number, None)
+        if made or has_ended:
             found.close()
-        raise
-    on.opened.pop(number, None)
-    return Answer({"group": number, "policy": found.rights.policy.value})
+        if not has_ended:
+            raise
+        return None
+    return found
 
 
 def _make(on: Session, number: int, policy: str) -> Group:
@@ -69,6 +84,7 @@ def _make(on: Session, number: int, policy: str) -> Group:
         raise LimitError(f"groups have numbers from 0 to {MAX_GROUPS - 1}, not {number}")
     if not on.rights.has("configure", number):
         raise missing_group(number)
+    on.service.deal_events()  # what is told of the group that had the number before is not for this one
     made = on.service.engine.group(number, policy, tag=on.tag)  # type: ignore[arg-type]  # the caller has checked it
     on.opened[number] = made
     return made
@@ -135,7 +151,8 @@ def set_program(
     if text is not None and json is not None:
         raise UsageError("a program is sent as `text` or as `json`, not as both")
     found, by = _changed(on, group)
-    sent = Sent(json or text or "unit", (name or "<program>")[:LONGEST_FILE_NAME], json is not None)
+    written = json if text is None else text
+    sent = Sent("unit" if written is None else written, (name or "<program>")[:LONGEST_FILE_NAME], json is not None)
     typed = on.service.engine.compiler.typed(sent)
     for device in sorted(devices_of(typed)):
         on.rights.device(device, group)
@@ -168,20 +185,23 @@ def vlan(
     if sum(each is not None for each in (on_, set, reset)) != 1:
         raise UsageError("`group.vlan` has one of `on`, `set` and `reset`")
     found, by = _changed(on, group)
-    now = found.settings.vlans
-    if on_ is not None:
-        return _report(found.set_vlans((now or ()) if on_ else None, by=by))
-    if now is None:
-        raise UsageError(f"the VLAN filter of group {group} is off", hint='switch it on first: {"on": true}')
-    return _report(found.set_vlans(with_vlan(now, set) if set is not None else without_vlan(now, reset or 0), by=by))
+
+    def changed(now: frozenset[int] | None) -> frozenset[int] | None:
+        if on_ is not None:
+            return (now or frozenset()) if on_ else None
+        if now is None:
+            raise UsageError(f"the VLAN filter of group {group} is off", hint='switch it on first: {"on": true}')
+        return with_vlan(now, set) if set is not None else without_vlan(now, reset or 0)
+
+    return _report(found.change_vlans(changed, by=by))
 
 
-def with_vlan(vlans: frozenset[int], more: int) -> Iterable[int]:
+def with_vlan(vlans: frozenset[int], more: int) -> frozenset[int]:
     """A VLAN filter that lets one id more pass."""
     return vlans | (vlan_filter([more]) or frozenset())
 
 
-def without_vlan(vlans: frozenset[int], less: int) -> Iterable[int]:
+def without_vlan(vlans: frozenset[int], less: int) -> frozenset[int]:
     """A VLAN filter that lets one id less pass, or none but untagged packets when it is -1."""
     vlan_filter([less])
     if less == ANY_VLAN:

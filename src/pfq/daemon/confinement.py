@@ -49,9 +49,9 @@ def drop(user: str | None = None, writable: Iterable[Path] = ()) -> Confined:
     writable  directories to write in, and files; they must be there
     Raises UsageError for an unknown user, NoPrivilegeError when this process cannot become that user.
     """
+    account = None if user is None else account_of(user)
     if len(os.listdir("/proc/self/task")) > 1:
         raise InternalError("rights are given up before threads start")
-    account = None if user is None else account_of(user)
     PromiscuousRequests.prepare()
     keep_capabilities(NEEDED, lambda: None if account is None else become(account))
     hide_memory()

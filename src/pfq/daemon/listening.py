@@ -74,13 +74,12 @@ class Listener:
         _refuse_others(path)
         hidden = path.with_name(f".{os.getpid()}")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-        before = os.umask(0o177)
+        before = os.umask(0o177 if group is None else 0o117)
         try:
             hidden.unlink(missing_ok=True)
             self.socket.bind(str(hidden))
-            os.chown(hidden, user, -1 if group is None else group)
-            if group is not None:
-                hidden.chmod(0o660)
+            # The folder may belong to a user whom we must not trust with what a link could stand for.
+            os.chown(hidden, user, -1 if group is None else group, follow_symlinks=False)
             self.socket.listen(BACKLOG)
             hidden.rename(path)
         except OSError as error:
@@ -106,14 +105,9 @@ def private_folder(path: Path, group: int | None = None) -> None:
     """
     before = os.umask(0o027)
     try:
-        path.mkdir(parents=True)
-    except FileExistsError:
-        pass
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileAccessError(f"cannot make the directory {path}: {error.strerror}") from None
-    else:
-        if group is not None:
-            os.chown(path, -1, group)
     finally:
         os.umask(before)
     found = path.stat()
@@ -122,6 +116,8 @@ def private_folder(path: Path, group: int | None = None) -> None:
             f"other users can write in {path}",
             hint=f"take one that only root can write in, or `chmod go-w {path}`",
         )
+    if group is not None and not found.st_mode & stat.S_IXOTH and found.st_gid in (0, os.getegid()):
+        os.chown(path, -1, group)
 
 
 def _refuse_others(path: Path) -> None:

@@ -125,7 +125,7 @@ def main() -> None:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     try:
         status = command.main(prog_name="pfqd", standalone_mode=False)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         sys.exit(130)
     except Exception as error:
         known = as_pfq_error(error)

@@ -46,10 +46,15 @@ class Managed:
         """
         with self._lock, ExitStack() as undo:
             here = {device.name for device in devices()}
-            known = set(self.engine.groups)
+            known = {number: group.rights.policy.value for number, group in list(self.engine.groups.items())}
             groups = {each.number: self._claim(each, undo) for each in config.groups}
             wanted = {groups[each.number]: self._settings(each, groups[each.number], here) for each in config.groups}
             changes = [f"group {number} was made" for number in groups if number not in known]
+            changes += [
+                f"group {each.number} is {each.policy} now"
+                for each in config.groups
+                if known.get(each.number, each.policy) != each.policy
+            ]
             changes += _changes({group: new for group, new in wanted.items() if group.number in known})
             changes += self._outputs.make(config, groups, here, undo)
             self.engine.configure({group: new for group, new in wanted.items() if new != group.settings})

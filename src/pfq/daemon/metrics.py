@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
@@ -30,6 +31,8 @@ SCRAPE_SECONDS: Final = 2.0
 """For a whole request and its answer; scrapes are answered one after the other."""
 MAX_REQUEST: Final = 8192
 _QUEUE: Final = 8
+_ENDED: Final = (errno.EINVAL, errno.EBADF)
+"""What accepting says of a socket that was shut down, or closed; one of Unix goes on calling itself a listener."""
 
 _OF_GROUPS: Final = {
     "arrived": "Packets that came to the group from its devices",
@@ -111,7 +114,7 @@ class Collector(_Collector):
     def _devices(self) -> Metric:
         found = InfoMetricFamily("pfq_program", "Where a program runs.", labels=("device", "direction"))
         for side in self._engine.sides.values():
-            found.add_metric((side.device.name, side.name), {"attachment": str(side.attachment)})
+            found.add_metric((side.device.name, side.name), {"attachment": str(side.way)})
         return found
 
     def _daemon(self) -> Iterator[Metric]:
@@ -194,19 +197,13 @@ def _serve(where: socket.socket, registry: CollectorRegistry) -> None:
     while True:
         try:
             connected, _ = where.accept()
-        except OSError:
-            if where.fileno() < 0 or not _listens(where):
+        except OSError as error:
+            if error.errno in _ENDED:
                 return
             time.sleep(SCRAPE_SECONDS / 10)  # no descriptors: the scraper stays in the queue
             continue
         with connected, suppress(OSError):
             _answer(connected, registry)
-
-
-def _listens(where: socket.socket) -> bool:
-    with suppress(OSError):
-        return bool(where.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-    return False
 
 
 def _answer(connected: socket.socket, registry: CollectorRegistry) -> None:

@@ -8,13 +8,13 @@ import socket
 import threading
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pfq
 from pfq.daemon import confinement, metrics
 from pfq.daemon.access import Access
 from pfq.daemon.background import READY, Background
-from pfq.daemon.config import Config
+from pfq.daemon.config import Config, DaemonSettings
 from pfq.daemon.config_rights import account_number
 from pfq.daemon.listening import Listener, Running, private_folder
 from pfq.daemon.managed import TAG, Managed, Returning
@@ -32,6 +32,8 @@ from pfq.kernel.privilege import require_privilege
 from pfq.lang import libpcap
 
 log = logging.getLogger(__name__)
+
+UNIX: Final = "unix:"
 
 
 def serve(config: Config, background: Background | None) -> None:
@@ -68,16 +70,16 @@ class Daemon:
         measured = self._listen_for_metrics()
         self._files = Files()
         undo.callback(self._files.close)
+        self._wishes = Wishes(self._files)
+        undo.callback(self._wishes.close)
         with suppress(MachineError):
             libpcap.compiled("ip")  # loads it: later no other program can be run, and looking for it takes one
         store = Store(settings.pins, settings.state_file)
-        self._hand_over([settings.state, settings.pins])
+        self._hand_over(settings)
         compiler = WorkerCompiler(settings.user)
         undo.callback(compiler.close)
         writable = {settings.state, settings.pins, settings.socket.parent, *_folder_of(settings.metrics)}
         log.info("%s", confinement.drop(settings.user, sorted(writable)))
-        self._wishes = Wishes(self._files)
-        undo.callback(self._wishes.close)
         self._open_engine(store, compiler)
         hooks = Hooks(reload=lambda: self._reloading.reload(), stop=self._wishes.stop, status=self._status)
         self._service = Service(self._engine, Access(self._config.rights), self._config.limits, hooks=hooks)
@@ -103,19 +105,22 @@ class Daemon:
             return None
         for folder in _folder_of(address):
             private_folder(folder)
+            self._undo.callback(Path(address.removeprefix(UNIX)).unlink, missing_ok=True)
         made = metrics.listener(address)
         self._undo.callback(made.close)
         return made
 
-    def _hand_over(self, folders: list[Path]) -> None:
-        """Directories, and what is in them, to the user whom the process becomes."""
-        user = self._config.daemon.user
-        if user is None:
+    def _hand_over(self, settings: DaemonSettings) -> None:
+        """Directories, and what is in them of ours, to the user whom the process becomes."""
+        if settings.user is None:
             return
-        account = confinement.account_of(user)
-        for folder in folders:
-            for path in (folder, *folder.rglob("*")):
-                os.chown(path, account.pw_uid, -1, follow_symlinks=False)
+        user = account_number("user", settings.user)
+        ours = [
+            *settings.state.glob(f"{settings.state_file.name}*"),
+            *settings.state.glob(f"{settings.state_file.name}*/*"),
+        ]
+        for path in (settings.state, settings.pins, *settings.pins.iterdir(), *ours):
+            os.chown(path, user, -1, follow_symlinks=False)
 
     def _open_engine(self, store: Store, compiler: WorkerCompiler) -> None:
         """The engine, with the groups of the configuration. When these fail, it is left as it was found."""
@@ -140,7 +145,9 @@ class Daemon:
         self._undo.callback(thread.join)
         self._undo.callback(lambda: self._service.stop(goodbye=self._everything))
         if measured is not None:
-            metrics.serve(measured, self._engine, self._service)
+            scrapes = metrics.serve(measured, self._engine, self._service)
+            self._undo.callback(scrapes.join)
+            self._undo.callback(measured.shutdown, socket.SHUT_RDWR)
         watchdog = Watchdog(self._notifier, self._config.daemon.socket)
         self._undo.callback(watchdog.close)
 
@@ -180,5 +187,4 @@ class Daemon:
 
 def _folder_of(metrics: str | None) -> list[Path]:
     """Where the socket of the metrics is, when it is one."""
-    kind, _, path = (metrics or "").partition(":")
-    return [Path(path).parent] if kind == "unix" else []
+    return [Path(metrics.removeprefix(UNIX)).parent] if metrics and metrics.startswith(UNIX) else []

@@ -130,8 +130,7 @@ class Service:
             self.say(f"cannot accept clients: {error.strerror}")
             time.sleep(_BACK_OFF_S)
             return
-        with suppress(OSError):  # what it is told is lost when it is gone already
-            self._admit(connected)
+        self._admit(connected)
 
     def _admit(self, connected: socket.socket) -> None:
         """Begins a session, if the client may have one. Nothing that it sent is looked at before."""
@@ -142,18 +141,21 @@ class Service:
             refuse_descriptors(connected)
             self._check(peer)
         except (OSError, PfqError) as error:
-            self._count("refused")
-            if isinstance(error, PfqError):
-                channel.send({"id": None, "error": to_record(error)}, timeout=0)
-            channel.close()
-            why = error.message if isinstance(error, PfqError) else error.strerror
-            if peer is None:
-                self.say(f"refused a client: {why}")
-            else:
-                self.say(f"refused process {peer.pid} of user {peer.uid}: {why}")
-                os.close(peer.pidfd)
+            with channel:
+                self._refuse(channel, peer, error)
             return
         self._begin(Session(self, channel, peer))
+
+    def _refuse(self, channel: Channel, peer: Peer | None, error: OSError | PfqError) -> None:
+        self._count("refused")
+        who = "a client"
+        if peer is not None:
+            who = f"process {peer.pid} of user {peer.uid}"
+            os.close(peer.pidfd)
+        if isinstance(error, PfqError):
+            with suppress(OSError):  # it is gone already
+                channel.send({"id": None, "error": to_record(error)}, timeout=0)
+        self.say(f"refused {who}: {error.message if isinstance(error, PfqError) else error.strerror}")
 
     def _check(self, peer: Peer) -> None:
         if not self.access.has_any(peer):
@@ -204,8 +206,8 @@ class Service:
             sessions = dict(self._sessions)
         for session in sessions:
             if self._goodbye:
-                session.post({"event": "stopping"})
-            session.hang_up()
+                session.talk.post({"event": "stopping"})
+            session.talk.channel.hang_up()
         end = time.monotonic() + _PATIENCE_S
         for thread in sessions.values():
             thread.join(max(0.0, end - time.monotonic()))
@@ -256,8 +258,8 @@ class Service:
                 "client": session.name,
                 "since": session.since,
                 "endpoints": sorted(session.endpoints),
-                "requests": session.requests,
-                "errors": session.errors,
+                "requests": session.talk.requests,
+                "errors": session.talk.errors,
             }
             for session in sessions
         ]
@@ -295,5 +297,6 @@ class Service:
 
 
 def _counts(session: Session) -> dict[str, int]:
-    received, sent = session.bytes
-    return {"requests": session.requests, "errors": session.errors, "received": received, "sent": sent}
+    talk = session.talk
+    counts = {"requests": talk.requests, "errors": talk.errors}
+    return counts | {"received": talk.channel.received, "sent": talk.channel.sent}

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import time
 from collections import deque
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pfq import layout
 from pfq.codegen.layouts import MAX_GROUPS
-from pfq.daemon.calls import Answer, carry_out, quoted
+from pfq.daemon.calls import carry_out, quoted
+from pfq.daemon.conversation import Conversation
 from pfq.daemon.lifetime import Tag, end_all, hashed
 from pfq.daemon.peer import Peer
 from pfq.daemon.rights import RightsOf
@@ -26,25 +25,22 @@ from pfq.errors import InternalError, PfqError, UsageError, VersionError
 from pfq.kernel.devices import Promiscuous
 from pfq.wire.channel import Channel
 from pfq.wire.faults import to_record
-from pfq.wire.messages import VERSION, encode
+from pfq.wire.messages import VERSION
 
 if TYPE_CHECKING:
     from pfq.daemon.service import Service
 
 log = logging.getLogger(__name__)
 
-MAX_ID: Final = 1 << 53
-DESCRIPTORS_AT_ONCE: Final = 250
 KEPT_EVENTS: Final = 256
 """Of programs, for a client that asks for them rarely."""
 LONGEST_NAME: Final = 60
-PART_BYTES: Final = 64_000
-"""Of a result whose lists are sent in parts."""
 
 
 class Session:
-    """A client from its connection to its end. Its thread calls `run`; others post events.
+    """A client from its connection to its end. Its thread calls `run`.
 
+    talk       its connection; any thread may post events
     name       of the client's software, as it calls itself
     endpoints  its own, by number
     opened     groups that it made
@@ -59,24 +55,18 @@ class Session:
         self.name = ""
         self.token = ""
         self.since = time.time()
-        self.requests = self.errors = 0
+        self.talk = Conversation(channel, peer, self._say)
         self.endpoints: dict[int, Endpoint] = {}
         self.opened: dict[int, Group] = {}
         self.granted: dict[int, int] = {}
         self.promiscuous: dict[str, Promiscuous] = {}
         self.events: deque[ProgramEvent] = deque(maxlen=KEPT_EVENTS)
         self.events_missed = 0
-        self._channel = channel
 
     @property
     def tag(self) -> str:
         """What end-points and groups bear, for the next daemon."""
         return str(Tag(hashed(self.token), self.peer.pid, self.peer.uid, self.peer.start))
-
-    @property
-    def bytes(self) -> tuple[int, int]:
-        """Received and sent."""
-        return self._channel.received, self._channel.sent
 
     # its thread
 
@@ -85,8 +75,8 @@ class Session:
         with on_behalf_of(self.peer.uid):
             try:
                 if self._greet():
-                    while self._serve_next(None):
-                        pass
+                    while (request := self.talk.request()) is not None:
+                        self._answer(*request)
             except TimeoutError:
                 self._say("does not read its replies, and is disconnected")
             except ConnectionError:
@@ -94,88 +84,34 @@ class Session:
             finally:
                 self.end()
 
-    def _serve_next(self, timeout: float | None) -> bool:
-        """Answers one request; False when there are to be no more."""
-        message = self._request(timeout)
-        return message is not None and self._answer(message)
-
-    def _request(self, timeout: float | None) -> dict[str, Any] | None:
-        """The next message, when it has a number; None at the end, and after what is no message."""
-        if not self._wait(timeout):
-            return None
-        try:
-            received = self._channel.receive()
-            if received is None:
-                return None
-            message, _ = received
-            number = message.get("id")
-            if type(number) is not int or not 0 <= number <= MAX_ID:
-                raise UsageError(f"a request has an `id` from 0 to 2^53, not {quoted(number)}")
-        except PfqError as error:
-            self._refuse(None, error)
-            self._say(f"sent what is no message: {error.message}")
-            return None
-        return message
-
-    def _wait(self, timeout: float | None) -> bool:
-        """Waits for a message; False when the process has ended, or nothing came in time."""
-        poll = select.poll()
-        poll.register(self._channel, select.POLLIN | select.POLLRDHUP)
-        poll.register(self.peer.pidfd, select.POLLIN)
-        ready = dict(poll.poll(None if timeout is None else timeout * 1000))
-        return bool(ready) and self.peer.pidfd not in ready
-
-    def _answer(self, message: dict[str, Any]) -> bool:
-        number = message.pop("id")
-        self.requests += 1
-        name = message.pop("call", None)
+    def _answer(self, number: int, arguments: dict[str, Any]) -> None:
+        name = arguments.pop("call", None)
+        patience = self.service.limits.send_seconds
         try:
             if not isinstance(name, str):
                 raise UsageError(f"a request has a `call`, a text, not {quoted(name)}")
-            answer = carry_out(self, name, message)
+            answer = carry_out(self, name, arguments)
         except PfqError as error:
-            self._refuse(number, error)
-            return True
+            self.talk.refuse(number, error, patience)
+            return
         except Exception as error:
             log.exception("the call `%s` failed", name)
-            self._refuse(number, InternalError(f"{type(error).__name__} in `{name}`", hint="see the log of pfqd"))
-            return True
-        self._reply(number, answer)
-        return True
-
-    def _reply(self, number: int, answer: Answer) -> None:
-        """Sends a result, with its descriptors, in as many parts as it takes."""
-        result, descriptors = dict(answer.result), list(answer.descriptors)
-        while len(descriptors) > DESCRIPTORS_AT_ONCE:
-            self._send({"id": number, "more": True}, descriptors[:DESCRIPTORS_AT_ONCE])
-            del descriptors[:DESCRIPTORS_AT_ONCE]
-        for part in parts(result):
-            self._send({"id": number, "more": True, "result": part})
-        self._send({"id": number, "result": result}, descriptors)
+            fault = InternalError(f"{type(error).__name__} in `{name}`", hint="see the log of pfqd")
+            self.talk.refuse(number, fault, patience)
+            return
+        self.talk.reply(number, answer, patience)
         if answer.afterwards is not None:
             answer.afterwards()
-
-    def _refuse(self, number: int | None, error: PfqError) -> None:
-        self.errors += 1
-        try:
-            message = {"id": number, "error": to_record(error)}
-            encode(message)
-        except UsageError:
-            message = {"id": number, "error": to_record(type(error)(error.message[:200]))}
-        self._send(message)
-
-    def _send(self, message: Mapping[str, Any], descriptors: list[int] | None = None) -> None:
-        self._channel.send(message, descriptors or (), self.service.limits.send_seconds)
 
     # the beginning
 
     def _greet(self) -> bool:
         """The first request; False when there is to be no other."""
-        message = self._request(self.service.limits.hello_seconds)
-        if message is None:
+        limits = self.service.limits
+        request = self.talk.request(limits.hello_seconds)
+        if request is None:
             return False
-        number = message.pop("id")
-        self.requests += 1
+        number, message = request
         try:
             if message.get("call") != "hello":
                 raise UsageError("the first request is `hello`", hint="docs/internals/daemon.md has an example")
@@ -188,11 +124,11 @@ class Session:
                     hint="update the older one; packets go on flowing while `systemctl restart pfqd` follows an update",
                 )
             del message["call"]
-            result = carry_out(self, "hello", message).result
+            answer = carry_out(self, "hello", message)
         except PfqError as error:
-            self._refuse(number, error)
+            self.talk.refuse(number, error, limits.send_seconds)
             return False
-        self._reply(number, Answer(result))
+        self.talk.reply(number, answer, limits.send_seconds)
         for endpoint in self.endpoints.values():
             self.keep(endpoint)
         return True
@@ -234,17 +170,7 @@ class Session:
         endpoint.on_failure = partial(self._failed, endpoint.number)
 
     def _failed(self, number: int, error: PfqError) -> None:
-        self.post({"event": "failed", "endpoint": number, "error": to_record(error)})
-
-    def post(self, event: Mapping[str, Any]) -> None:
-        """Sends an event. Never waits: who does not read is disconnected."""
-        try:
-            self._channel.send(event, timeout=0)
-        except TimeoutError:
-            self._say("does not read, and is disconnected")
-            self.hang_up()
-        except OSError:  # it is gone, or its thread has just closed the connection
-            pass
+        self.talk.post({"event": "failed", "endpoint": number, "error": to_record(error)})
 
     def tell(self, event: ProgramEvent) -> None:
         """Keeps what a program told until the client asks for it."""
@@ -261,11 +187,8 @@ class Session:
 
     # the end
 
-    def hang_up(self) -> None:
-        """Its thread goes on, and ends."""
-        self._channel.hang_up()
-
     def end(self) -> None:
+        """Gives back what the client had; its connection is closed then."""
         try:
             for each in self.promiscuous.values():
                 each.close()
@@ -274,26 +197,8 @@ class Session:
                 for granted in self.granted.values():
                     self.service.quotas.give(self.peer.uid, 1, granted)
         finally:
-            self._channel.close()
+            self.talk.channel.close()
             os.close(self.peer.pidfd)
 
     def _say(self, what: str) -> None:
         self.service.say(f"client {self.name!a} (process {self.peer.pid}, user {self.peer.uid}) {what}")
-
-
-def parts(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Takes the beginnings of lists out of a result that is too long for one message; the rest stays in it."""
-    found: list[dict[str, Any]] = []
-    for key, value in result.items():
-        if not isinstance(value, list):
-            continue
-        part: list[Any] = []
-        length = 0
-        for each in value:
-            length += len(encode({"": each}))
-            part.append(each)
-            if length > PART_BYTES:
-                found.append({key: part})
-                part, length = [], 0
-        result[key] = part
-    return found

@@ -23,7 +23,6 @@ class Watchdog:
         self._notifier = notifier
         self._socket = socket
         self._ending = threading.Event()
-        self._asking: Asking | None = None
         self._thread: threading.Thread | None = None
         if notifier.watchdog_s is not None:
             self._period_s = notifier.watchdog_s / 2
@@ -33,24 +32,17 @@ class Watchdog:
     def _watch(self) -> None:
         while True:
             try:
-                if self._asking is None:
-                    self._asking = Asking(self._socket, self._period_s)
-                self._asking.ask("status")
+                with Asking(self._socket, self._period_s) as asking:
+                    asking.ask("status")
                 self._notifier.alive()
             except PfqError as error:
                 if not self._ending.is_set():
                     log.error("pfqd cannot reach itself: %s", error.message)
-                self._hang_up()
             if self._ending.wait(self._period_s):
                 return
 
-    def _hang_up(self) -> None:
-        if self._asking is not None:
-            self._asking.close()
-            self._asking = None
-
     def close(self) -> None:
+        """Ends it, once it has its answer."""
         self._ending.set()
         if self._thread is not None:
             self._thread.join()
-        self._hang_up()

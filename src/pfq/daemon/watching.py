@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -24,36 +25,39 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 class Files:
-    """Some files. The descriptor `fileno()` is readable when it is time to ask `changed()`."""
+    """Some files; any thread may say which. `fileno()` is readable when it is time to ask `changed()`."""
 
     def __init__(self) -> None:
         self._fd = _libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
         if self._fd < 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
+        self._lock = threading.Lock()
         self._watches: dict[Path, int] = {}
         self._prints: dict[Path, Print] = {}
 
     def watch(self, files: Iterable[Path]) -> None:
         """From now on these files: new ones as they are now, the others as they were when they were looked at last."""
-        paths = [path.absolute() for path in files]
-        self._prints = {path: self._prints[path] if path in self._prints else _print(path) for path in paths}
-        folders = {folder for path in self._prints for folder in _folders(path)}
-        for folder in self._watches.keys() - folders:
-            _libc.inotify_rm_watch(self._fd, self._watches.pop(folder))
-        for folder in folders - self._watches.keys():
-            number = _libc.inotify_add_watch(self._fd, os.fsencode(folder), _WATCHED)
-            if number >= 0:
-                self._watches[folder] = number
+        with self._lock:
+            paths = [path.absolute() for path in files]
+            self._prints = {path: self._prints[path] if path in self._prints else _print(path) for path in paths}
+            folders = {folder for path in self._prints for folder in _folders(path)}
+            for folder in self._watches.keys() - folders:
+                _libc.inotify_rm_watch(self._fd, self._watches.pop(folder))
+            for folder in folders - self._watches.keys():
+                number = _libc.inotify_add_watch(self._fd, os.fsencode(folder), _WATCHED)
+                if number >= 0:
+                    self._watches[folder] = number
 
     def changed(self) -> list[Path]:
         """The files that are others than when this was asked last."""
         with suppress(BlockingIOError):
             while os.read(self._fd, _LARGEST_READ):
                 pass
-        now = {path: _print(path) for path in self._prints}
-        found = [path for path in now if now[path] != self._prints[path]]
-        self._prints = now
+        with self._lock:
+            now = {path: _print(path) for path in self._prints}
+            found = [path for path in now if now[path] != self._prints[path]]
+            self._prints = now
         return found
 
     def fileno(self) -> int:

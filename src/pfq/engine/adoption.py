@@ -32,8 +32,9 @@ from pfq.engine.policy import Identity, Owner, Policy
 from pfq.engine.replacement import apply, spec_of, wanted_promiscuous
 from pfq.engine.rings import Rings, ring_maps
 from pfq.engine.side import Side
+from pfq.engine.statefile import REMEDY
 from pfq.engine.steering import SteeringTable
-from pfq.engine.store import REMEDY, Store
+from pfq.engine.store import Store
 from pfq.engine.upkeep import device_gone, tell_members
 from pfq.errors import PfqError, StateError
 from pfq.kernel.attach import TCX, Attachment, TcxLink, XdpLink

@@ -75,7 +75,7 @@ class DataPath:
         """Raises UncompiledError when the code is not there."""
         self.spec = spec
         self._codes = codes
-        self._programs: dict[tuple[Way, bool], Program] = {}
+        self._programs: dict[tuple[Way, bool, bool], Program] = {}
         code = self.code = self._code(spec.hook, spec.linear)
         hosts.needed(code)
         with ExitStack() as undo:
@@ -105,8 +105,8 @@ class DataPath:
                 for offset, piece in self.code.filters.initial.items():
                     memory[offset : offset + len(piece)] = piece
 
-    def _code(self, hook: Hook, linear: bool) -> DeviceCode:
-        return self._codes.get(replace(self.spec, hook=hook, linear=linear))
+    def _code(self, hook: Hook, linear: bool, moved: bool = False) -> DeviceCode:
+        return self._codes.get(replace(self.spec, hook=hook, linear=linear, moved=moved))
 
     @property
     def forwards(self) -> bool:
@@ -132,12 +132,15 @@ class DataPath:
         """The code for one way; raises UncompiledError when it is not there."""
         return self._code(way.hook, linear)
 
-    def program(self, way: Way, linear: bool) -> Program:
-        """The program for one way, loaded when it is first asked for."""
-        if (way, linear) not in self._programs:
-            program = load(self._code(way.hook, linear).object, self._maps, PROGRAM_NAME, tcx=way.tcx)
-            self._programs[way, linear] = self._undo.enter_context(program)
-        return self._programs[way, linear]
+    def program(self, way: Way, linear: bool, moved: bool = False) -> Program:
+        """The program for one way, loaded when it is first asked for.
+
+        moved  the one for the time of a move from XDP, see `Side.hand_over`
+        """
+        if (way, linear, moved) not in self._programs:
+            program = load(self._code(way.hook, linear, moved).object, self._maps, PROGRAM_NAME, tcx=way.tcx)
+            self._programs[way, linear, moved] = self._undo.enter_context(program)
+        return self._programs[way, linear, moved]
 
     def close(self) -> None:
         """Gives its own maps back; attached programs keep what they use."""

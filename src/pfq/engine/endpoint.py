@@ -87,6 +87,7 @@ class Endpoint:
         self._disabled("snap length")
         shape_for(self.mtu, value, self._slots)
         self._snaplen = value
+        self._remember()
 
     @property
     def slots(self) -> int:
@@ -98,6 +99,7 @@ class Endpoint:
         self._disabled("number of slots")
         shape_for(self.mtu, self._snaplen, value)
         self._slots = value
+        self._remember()
 
     @property
     def slot_bytes(self) -> int:
@@ -113,6 +115,7 @@ class Endpoint:
     def clock(self, name: ClockName) -> None:
         self._disabled("clock")
         self._clock = clock_named(name)
+        self._remember()
 
     @property
     def egress(self) -> Egress | None:
@@ -127,6 +130,7 @@ class Endpoint:
             for group in self.groups.values():
                 refuse_loops(group.bindings, [where])
         self._egress = where
+        self._remember()
 
     @property
     def asked(self) -> tuple[int | None, int | None]:
@@ -141,6 +145,11 @@ class Endpoint:
         self._open()
         if self.enabled:
             raise UsageError(f"the {what} of an end-point is fixed while it is enabled", hint="disable it first")
+
+    def _remember(self) -> None:
+        """The next process is to know what was set; the engine does that itself for one that it is just making."""
+        if self._engine.endpoints.get(self.number) is self:
+            self._engine.save()
 
     # its share
 

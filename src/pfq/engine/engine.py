@@ -217,6 +217,7 @@ class Engine:
         with self.lock:
             for group in endpoint.groups.values():
                 group.write_members()
+            self.save()
 
     def join(self, group: Group, endpoint: Endpoint, classes: int, codes: Codes) -> None:
         """Writes tables; programs stay, unless they know no rings like the end-point's."""
@@ -272,6 +273,8 @@ class Engine:
 
     def end(self, group: Group, codes: Codes) -> None:
         """Frees the group's number, with all that was the group's. May be called again when it was cut short."""
+        if group.closed:  # by another thread, while this one was compiling; the number may be another group's by now
+            return
         group.ending = True
         for endpoint, _ in group.members.values():
             endpoint.groups.pop(group.number, None)
@@ -399,7 +402,7 @@ class Engine:
             if not keep:
                 self.stop()
             for group in self.groups.values():
-                group.final = group.statistics()
+                group.final = self.memory.statistics(group.number)
         # Without the lock: the threads may be waiting for it.
         self.upkeep.end_threads()
         with self.lock:

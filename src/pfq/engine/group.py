@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pfq.engine.engine import Engine
 
 ALL_CLASSES = (1 << 64) - 1
+
+Vlans = frozenset[int] | None
 
 
 class Group:
@@ -138,9 +140,13 @@ class Group:
 
     def set_vlans(self, vlans: Iterable[int] | None, *, by: Endpoint | None = None) -> Change:
         """Ids of the VLANs that get to the program, as of `Capture`; None: everything."""
-        self._control(by)
         wanted = vlan_filter(vlans)
-        return self._engine.change(self, lambda settings: replace(settings, vlans=wanted))
+        return self.change_vlans(lambda _: wanted, by=by)
+
+    def change_vlans(self, update: Callable[[Vlans], Vlans], *, by: Endpoint | None = None) -> Change:
+        """Another VLAN filter, which follows from the one that it has; nobody else changes it meanwhile."""
+        self._control(by)
+        return self._engine.change(self, lambda settings: replace(settings, vlans=update(settings.vlans)))
 
     # sets of prefixes
 

@@ -67,10 +67,10 @@ class EngineMemory:
         self._generation = self._left.generation
         self._final: dict[str, int] | None = None
         self._rows = DeviceMemory(self.cpus, 1, ()).rows
+        self._maps: dict[str, Map] = {}
         try:
             for chunk in self._left.chunks:
                 self.pool.adopt(chunk)
-            self._maps: dict[str, Map] = {}
             for spec in always_specs(self.cpus):
                 self._maps[spec.name] = self._created(spec)
             for shape in self._left.shapes:
@@ -83,7 +83,7 @@ class EngineMemory:
             self._undo.callback(self._table.close)
             self.set_clock()
         except BaseException:
-            self.close(keep=left is not None)
+            self._give_back(keep=left is not None)
             raise
 
     def _created(self, spec: MapSpec) -> Map:
@@ -239,13 +239,16 @@ class EngineMemory:
         """Gives all back; no program may be attached, unless the maps are to be kept. Again is harmless."""
         if self._final is None:
             self._final = {"missed": self.events_missed()}
-            self._undo.close()
-            self.pool.close(keep)
-            for table in self.whole:
-                if keep:
-                    table.close()
-                else:
-                    self._keeper.drop(table)
+            self._give_back(keep)
+
+    def _give_back(self, keep: bool) -> None:
+        self._undo.close()
+        self.pool.close(keep)
+        for table in self.whole:
+            if keep:
+                table.close()
+            else:
+                self._keeper.drop(table)
 
 
 def always_specs(cpus: int) -> list[MapSpec]:

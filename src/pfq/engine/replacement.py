@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from pfq.codegen.device import Device as DeviceSpec
 from pfq.codegen.device import DeviceCode, GroupCode
@@ -20,6 +20,9 @@ from pfq.engine.side import Side, tries
 from pfq.engine.statistics import Change
 from pfq.errors import UsageError
 from pfq.kernel.programs import wait_for_running_programs
+
+PASSING_S: Final = 0.05
+"""More than it takes a packet from XDP to TC: it may wait in the backlog of a CPU, or to be joined with others."""
 
 if TYPE_CHECKING:
     from pfq.engine.engine import Engine
@@ -103,6 +106,7 @@ class Replacement:
         self._prepared: list[tuple[Key, Side, DataPath, tuple[Way, ...]]] = []
         self._ended: dict[Key, Side] = {}
         self._old: list[DataPath] = []
+        self._moved: list[Side] = []
         self._undo = ExitStack()
         self._load = 0.0
 
@@ -134,12 +138,15 @@ class Replacement:
                 f"the program forwards outgoing packets of `{name}` to `{name}` itself",
                 hint="each copy would go out again and be copied again; `link` leaves out the device of the packet",
             )
-        engine.upkeep.targets.tell(path)
+        # A device that went while the same program ran does not end it.
+        engine.upkeep.targets.tell(path, must=bool(self.changed))
         started = time.perf_counter()
         side = side or Side(plan.device, key[1], engine.keeper)
-        stays = side.way is not None and (side.way in ways or not path.forwards)
+        stays = side.way is not None and not (side.at_xdp and path.forwards)
         if stays:
             side.prepare(path)
+        elif side.hands_over:
+            side.prepare_move(path, ways[0])
         else:
             path.compiled(*next(tries(ways, path.spec.linear)))
         self._load += time.perf_counter() - started
@@ -171,6 +178,10 @@ class Replacement:
         for _, side, _, ways in self._prepared:
             if not ways:
                 side.swap()
+        if self._moved:
+            time.sleep(PASSING_S)
+        for side in self._moved:
+            side.settle()
         names = [side.device.name for _, side, _, _ in self._prepared] + [s.device.name for s in self._ended.values()]
         ended = [side.detach() for side in reversed(self._ended.values())]
         swap = time.perf_counter() - started
@@ -179,13 +190,17 @@ class Replacement:
         return Change(tuple(dict.fromkeys(names)), self.codes.seconds, self._load, swap)
 
     def _attach(self, side: Side, path: DataPath, ways: tuple[Way, ...], back: ExitStack) -> None:
-        """A program that forwards cannot stay at XDP: it moves, and meanwhile packets pass unseen."""
+        """A program that forwards cannot stay at XDP: it moves. In generic mode packets pass unseen meanwhile."""
         before, way = side.path, side.way
+        self._old += [before] if before is not None else []
+        if side.hands_over:
+            side.hand_over(path, ways[0], back)
+            self._moved.append(side)
+            return
         if way is not None:
             side.detach()
             if before is not None:
                 back.callback(side.attach, before, (way,))
-                self._old.append(before)
         back.callback(side.detach)
         side.attach(path, ways)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 
 from pfq.codegen.device import Device as DeviceSpec
 from pfq.codegen.spec import Hook
 from pfq.engine.bindings import SideName
 from pfq.engine.datapath import DataPath
-from pfq.engine.hooks import Way
+from pfq.engine.hooks import XDP_NATIVE, Way
 from pfq.engine.keeper import Keeper
 from pfq.errors import DeviceGoneError, KernelRefusedError
 from pfq.kernel.attach import Attachment
 from pfq.kernel.devices import Device
+from pfq.kernel.handover import marker
 
 
 class Side:
@@ -34,6 +36,7 @@ class Side:
         self.pin = ""
         self._keeper = keeper
         self._attachment: Attachment | None = None
+        self._left: tuple[Attachment, str] | None = None
 
     @classmethod
     def adopted(
@@ -85,6 +88,61 @@ class Side:
             self._attachment.swap(self.path.program(self.way, self.linear))
         except DeviceGoneError:
             self.gone = True
+
+    # from XDP to TC
+
+    @property
+    def at_xdp(self) -> bool:
+        """Its program is attached there."""
+        return self.way is not None and self.way.hook is Hook.XDP
+
+    @property
+    def hands_over(self) -> bool:
+        """It can do so without a gap. Behind generic XDP some kernels (6.18) show TC frames without their MACs."""
+        return self.way is not None and self.way == XDP_NATIVE
+
+    def prepare_move(self, path: DataPath, way: Way) -> None:
+        """Loads what `hand_over` needs."""
+        path.program(way, False, moved=True)
+        path.program(way, False)
+
+    def hand_over(self, path: DataPath, way: Way, back: ExitStack) -> None:
+        """From here on `path` decides at TC; each packet meets it or the program that ran at XDP. `settle` ends that.
+
+            XDP     before ─► marker ──────► nothing
+            TC             path, if marked ─► path
+
+        A packet that reaches TC may have met the program before or the marker, so for a while only its mark says
+        whether to decide about it.
+
+        back  undoes it
+        """
+        assert self._attachment is not None
+        assert self.way is not None, "it is attached"
+        left = self._attachment
+        attachment = way.attach(path.program(way, False, moved=True), self.device.index, self._keeper.filter_mark)
+        back.callback(attachment.detach)
+        pin = self._keeper.pin_link(attachment)
+        back.callback(self._keeper.unpin, pin)
+        if self.path is not None:
+            back.callback(left.swap, self.path.program(self.way, self.linear))
+        with marker() as program:
+            left.swap(program)
+        back.callback(self._set, left, self.path, self.way, self.linear, self.pin)
+        back.callback(setattr, self, "_left", None)
+        self._left = left, self.pin
+        self._set(attachment, path, way, False, pin)
+
+    def _set(self, attachment: Attachment, path: DataPath | None, way: Way, linear: bool, pin: str) -> None:
+        self._attachment, self.path, self.way, self.linear, self.pin = attachment, path, way, linear, pin
+
+    def settle(self) -> None:
+        """Ends a move, when packets that had met the program before have passed TC."""
+        assert self._left is not None
+        (left, pin), self._left = self._left, None
+        self.swap()
+        left.detach()
+        self._keeper.unpin(pin)
 
     def detach(self) -> DataPath | None:
         """Takes the program off the device; gives back what ran. Again is harmless."""

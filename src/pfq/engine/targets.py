@@ -54,8 +54,11 @@ class Targets:
         """It sends no more. Of another end-point: harmless."""
         self._egress.pop(endpoint, None)
 
-    def tell(self, path: DataPath) -> None:
-        """Tells a new program the numbers; raises DeviceMissingError when one is needed and not there."""
+    def tell(self, path: DataPath, must: bool) -> None:
+        """Tells a new program the numbers.
+
+        must  raises DeviceMissingError when one is needed and not there; otherwise it is sent to when it appears
+        """
         names = path.targets()
         if not names:
             return
@@ -66,11 +69,11 @@ class Targets:
                     f"the program forwards to `{name}`, which does not carry Ethernet frames",
                     hint="forward to the device under the tunnel",
                 )
-            if name not in there and name in path.needed():
+            if must and name not in there and name in path.needed():
                 hint = did_you_mean(name, there) or "there are: " + ", ".join(there)
                 raise DeviceMissingError(f"the program forwards to `{name}`, a device that does not exist", hint=hint)
             if name not in there:
-                log.warning("there is no device `%s`; `link` leaves it out until it appears", name)
+                log.warning("there is no device `%s`; nothing is sent there until it appears", name)
             self.known[name] = there[name].index if name in there else 0
             path.set_device(name, self.known[name])
 

@@ -14,7 +14,7 @@ from pfq.engine.datapath import Hosts
 from pfq.engine.targets import Targets
 from pfq.errors import DeviceGoneError, LimitError
 from pfq.kernel.addresses import addresses
-from pfq.kernel.devices import PromiscuousRequests
+from pfq.kernel.devices import Device, PromiscuousRequests
 from pfq.kernel.netlink import Netlink
 from pfq.kernel.watch import Change as DeviceChange
 from pfq.kernel.watch import Event, Watch
@@ -128,6 +128,19 @@ class Upkeep:
                     log.info("%s", event)
                     if event.change in (DeviceChange.GONE, DeviceChange.MOVED):
                         self._device_gone(event)
+                    elif event.change in (DeviceChange.RENAMED, DeviceChange.MTU):
+                        self._device_changed(event.device)
+
+    def _device_changed(self, device: Device) -> None:
+        """What groups are bound to has another name, or MTU."""
+        for group in self._engine.groups.values():
+            if any(bound.device.index == device.index for bound in group.bindings):
+                bindings = (replace(b, device=device) if b.device.index == device.index else b for b in group.bindings)
+                group.settings = replace(group.settings, bindings=tuple(bindings))
+        for (index, _), side in self._engine.sides.items():
+            if index == device.index:
+                side.device = device
+        self._engine.save(must=False)
 
     def _device_gone(self, event: Event) -> None:
         index = event.before.index

@@ -236,6 +236,8 @@ def _packet_socket() -> socket.socket | None:
         return socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
     except PermissionError:
         return None
+    except OSError as error:
+        raise refusal("preparing for promiscuous mode", error.errno or 0) from error
 
 
 def _promiscuous(ifindex: int) -> bytes:

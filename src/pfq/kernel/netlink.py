@@ -92,7 +92,10 @@ class Netlink:
     """An rtnetlink socket of the current network namespace, and of that one for ever."""
 
     def __init__(self, groups: int = 0) -> None:
-        self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        try:
+            self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        except OSError as error:
+            raise refusal("asking for devices", error.errno or 0) from error
         self.socket.setsockopt(_SOL_NETLINK, _NETLINK_EXT_ACK, 1)
         self.socket.bind((0, groups))
         self._sequence = 0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import struct
+import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from pfq.codegen.spec import Hook, MapSpec, MapType, ObjectSpec
-from pfq.errors import InternalError
+from pfq.errors import InternalError, PfqError
 from pfq.kernel import abi, elf, loops, sys, verifier
 from pfq.kernel.abi import AttachType, ProgramType
 from pfq.kernel.maps import Map
@@ -19,6 +20,7 @@ from pfq.kernel.sys import TestRun
 _LD_IMM64 = struct.Struct("<BBhiBBhi")
 
 
+_LONG_S: Final = 0.1
 _WAITER = MapSpec("pfq_wait", MapType.ARRAY, 4, 4, 1)
 _WAITING_ROOM = MapSpec("pfq_wait", MapType.ARRAY_OF_MAPS, 4, 4, 1, inner=_WAITER)
 
@@ -93,8 +95,12 @@ def wait_for_running_programs() -> None:
     """
     # The kernel promises this for every change of a map of maps. membarrier(2) would do too, but not
     # on machines with `nohz_full`, which are set up for captures like ours.
-    with Map.create(_WAITING_ROOM) as maps, Map.create(_WAITER) as any_map:
-        maps.set_inner(0, any_map)
+    try:
+        with Map.create(_WAITING_ROOM) as maps, Map.create(_WAITER) as any_map:
+            maps.set_inner(0, any_map)
+    except PfqError:
+        # Whoever waits gives memory back, and must be able to. No program takes that long.
+        time.sleep(_LONG_S)
 
 
 def xdp_context(frame_bytes: int, ifindex: int, queue: int = 0) -> bytes:

@@ -282,7 +282,8 @@ def btf_load(btf: bytes) -> Fd:
         return Fd(result)
     log = create_string_buffer(_LOG_BYTES[0])
     attr.btf_log_buf, attr.btf_log_size, attr.btf_log_level = addressof(log), len(log), 1
-    _bpf(Command.BTF_LOAD, attr)
+    if (second := _bpf(Command.BTF_LOAD, attr)) >= 0:  # what was short the first time is there now
+        return Fd(second)
     last = log.value.decode(errors="replace").strip().rpartition("\n")[2]
     raise refusal(f"loading type information ({last or 'no log'})", -result)
 

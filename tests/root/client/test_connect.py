@@ -7,12 +7,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from root.daemon.harness import NOBODY_UID, Daemon, running
+from root.daemon.harness import NOBODY_UID, as_nobody, running
 from root.network import Pair, eventually, numbered, traffic
 from support.documents import Snippet, snippets
 
@@ -220,15 +219,14 @@ def test_the_end_of_an_engine_ends_its_readers(bench: Bench) -> None:
         bench.engine.group()
 
 
+IMPORTS = "import pfq.client, pfq.wire.faults, socket, encodings.idna"
 UNPRIVILEGED = """
-import os, sys
-import pfq, pfq.client, pfq.wire.faults, socket, encodings.idna  # before the interpreter's files are out of reach
-os.setgroups([]), os.setresgid(*[{uid}] * 3), os.setresuid(*[{uid}] * 3)
-engine = pfq.connect({path!r})
+import sys
+engine = pfq.connect(sys.argv[1])
 group = engine.group(7)
 endpoint = engine.endpoint(snaplen=96)
 group.join(endpoint)
-group.bind({device!r})
+group.bind(sys.argv[2])
 group.set_program("inc 1")
 print("ready", flush=True)
 count = 0
@@ -240,18 +238,19 @@ endpoint.reader.read()
 
 
 def test_a_user_without_any_privilege_makes_a_group_and_reads(netns_pair: Pair) -> None:
-    with running(netns_pair) as daemon:
-        code = UNPRIVILEGED.format(uid=NOBODY_UID, path=str(daemon.path), device=netns_pair.dev_b)
-        with netns_pair.b.python(code) as client:
-            assert client.stdout is not None
-            assert client.stdout.readline() == "ready\n"
-            with netns_pair.sender() as sender:
-                sender.send(map(numbered, range(50)))
-            assert client.stdout.readline() == "50 50 False\n"
-            assert set(daemon.engine.groups) == {7}
-            assert daemon.engine.endpoints[0].owner == Owner(client.pid, NOBODY_UID)
-            client.kill()
-            assert eventually(lambda: not daemon.engine.groups and not daemon.engine.endpoints, 5.0), "death is noticed"
+    with (
+        running(netns_pair) as daemon,
+        as_nobody(UNPRIVILEGED, str(daemon.path), netns_pair.dev_b, imports=IMPORTS) as client,
+    ):
+        assert client.stdout is not None
+        assert client.stdout.readline() == "ready\n"
+        with netns_pair.sender() as sender:
+            sender.send(map(numbered, range(50)))
+        assert client.stdout.readline() == "50 50 False\n"
+        assert set(daemon.engine.groups) == {7}
+        assert daemon.engine.endpoints[0].owner == Owner(client.pid, NOBODY_UID)
+        client.kill()
+        assert eventually(lambda: not daemon.engine.groups and not daemon.engine.endpoints, 5.0), "its death is noticed"
 
 
 @pytest.mark.parametrize("snippet", [snippet for snippet in snippets("python") if snippet.connects], ids=str)
@@ -290,23 +289,11 @@ def test_the_commands_show_what_there_is(netns_pair: Pair) -> None:
         assert (stats["groups"][0]["arrived"], stats["endpoints"][0]["waiting"]) == (20, 20)
 
 
-@contextmanager
-def capturing(daemon: Daemon, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """`pfq capture --group 7` as a user without any privilege."""
-    code = CAPTURE.format(uid=NOBODY_UID, socket=str(daemon.path), options=options)
-    command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{code}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-CAPTURE = """
-import os, pfq.client.capture, pfq.wire.faults, socket, encodings.idna, pfq.cli.capture, pfq.cli.live, numpy
+COMMAND_IMPORTS = f"{IMPORTS}, pfq.client.capture, pfq.cli.capture, pfq.cli.live, numpy"
+COMMAND = """
+import sys
 from pfq.cli import commands
-os.setgroups([]), os.setresgid(*[{uid}] * 3), os.setresuid(*[{uid}] * 3)
-commands.main(["capture", "--group", "7", "--socket", {socket!r}, *{options}], prog_name="pfq")
+commands.main(sys.argv[1:], prog_name="pfq")
 """
 
 
@@ -316,7 +303,8 @@ def test_capture_of_a_group_by_a_user_without_privilege(netns_pair: Pair) -> Non
         group.join(other)
         group.bind(netns_pair.dev_b)
         group.set_program("steer_rrobin")
-        with capturing(daemon, "-c", "30", "-s", "96", "--json") as process:
+        words = ("capture", "--group", "7", "--socket", str(daemon.path), "-c", "30", "-s", "96", "--json")
+        with as_nobody(COMMAND, *words, imports=COMMAND_IMPORTS) as process:
             assert process.stdout is not None
             start = json.loads(process.stdout.readline())
             assert (start["device"], start["program"], start["snaplen"]) == (netns_pair.dev_b, "steer_rrobin", 96)

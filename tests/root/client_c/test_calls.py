@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
+import resource
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -169,6 +171,40 @@ def test_a_child_leaves_the_handle_alone(c: CClient, place: Place) -> None:
     assert c.must("listen", 0, 5).code == 5
     assert c.must("get_weight", 0).code == 1
     c.must("set_weight", 0, 2)
+
+
+def test_exec_closes_all_descriptors(c: CClient, place: Place) -> None:
+    c.open(SHARED)
+    c.must("enable", 0)
+    c.must("fd", 0)
+    close_on_exec = 0o2000000
+    flags = {}
+    for entry in Path(f"/proc/{c.process.pid}/fdinfo").iterdir():
+        found = re.search(r"^flags:\s+(\d+)", entry.read_text(), re.MULTILINE)
+        assert found is not None
+        flags[int(entry.name)] = int(found[1], 8)
+    assert len(flags) > 6
+    assert [number for number, bits in flags.items() if number > 2 and not bits & close_on_exec] == []
+
+
+def test_no_room_for_descriptors(c_programs: Callable[..., CClient]) -> None:
+    """What does not fit is known to be lost; nothing stays open, and with more room it works."""
+    c = c_programs(os.getuid())  # only then may we set its limits
+    c.open(SHARED)
+    limit = resource.prlimit(c.process.pid, resource.RLIMIT_NOFILE)
+    before = len(list(Path(f"/proc/{c.process.pid}/fd").iterdir()))
+    resource.prlimit(c.process.pid, resource.RLIMIT_NOFILE, (before + 2, limit[1]))
+    said = c("enable", 0)
+    assert (said.code, "ulimit" in said.text) == (-errno.EMFILE, True)
+    assert len(list(Path(f"/proc/{c.process.pid}/fd").iterdir())) == before
+    assert (c("is_enabled", 0).code, c("groups_mask", 0).text) == (0, "0")
+    resource.prlimit(c.process.pid, resource.RLIMIT_NOFILE, limit)
+    c.must("enable", 0)
+
+
+def test_long_programs_arrive(c: CClient) -> None:
+    c.open(SHARED)
+    c.must("set_group_program", 0, 0, "unit -- " + "x" * 125_000)
 
 
 def test_who_has_no_rights_is_told_so(c_programs: Callable[..., CClient], place: Place) -> None:

@@ -18,12 +18,12 @@ from support.c_client import ANY, DEFAULT, SHARED, THREADS, CClient
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 
-def joined(c: CClient, pair: Pair, **options: int) -> int:
-    """Handle 0 gets what arrives at `dev_b`; the number of its group."""
-    c.open(SHARED, **options)
-    c.must("bind", 0, pair.dev_b, ANY)
-    c.must("enable", 0)
-    return c.must("group_id", 0).code
+def joined(c: CClient, pair: Pair, handle: int = 0) -> int:
+    """A handle that gets what arrives at `dev_b`; the number of its group."""
+    c.open(SHARED, handle)
+    c.must("bind", handle, pair.dev_b, ANY)
+    c.must("enable", handle)
+    return c.must("group_id", handle).code
 
 
 def send(pair: Pair, count: int) -> None:
@@ -59,14 +59,17 @@ def test_the_descriptor_is_readable_while_there_may_be_packets(c: CClient, place
 
 
 def test_no_burst_is_slept_through(c: CClient, place: Place) -> None:
-    """Many small bursts, each when the reader has just gone to sleep: that is where wake-ups get lost."""
+    """Many small bursts, each when the reader has just gone to sleep: that is where wake-ups get lost.
+
+    Now and then it has slept for longer than its first, short sleep, and only the doorbell wakes it.
+    """
     bursts, size = 1500, 2
     joined(c, place.pair)
     c.ask("listen", 0, bursts * size)
     with place.pair.sender() as sender:
         for n in range(bursts):
             sender.send([numbered(n)] * size)
-            time.sleep((n % 7) * 0.0001)
+            time.sleep(0.03 if n % 25 == 0 else (n % 7) * 0.0001)
     assert c.answer().code == bursts * size
     assert c.must("stats", 0).numbers == [bursts * size, 0, bursts * size, bursts * size]
 
@@ -137,9 +140,19 @@ def test_when_the_device_goes(c: CClient, place: Place) -> None:
     assert said.code == -errno.ENODEV
     assert "pfqt-gone" in said.text
     assert c("drain", 0).code == -errno.ENODEV
+    joined(c, pair, handle=1)
+    assert c.must("join_group", 0, c.must("group_id", 1).code, DEFAULT, SHARED).code >= 0
+    assert (c("drain", 0).code, c("poll", 0, 1000).code) == (0, 0), "with another group it goes on"
+    pair.b.run("ip", "link", "add", "pfqt-gone", "type", "veth", "peer", "name", "pfqt-end")
+    c.must("leave_group", 0, c.must("group_id", 1).code)
+    c.must("bind", 0, "pfqt-gone", ANY)
+    pair.b.run("ip", "link", "del", "pfqt-gone")
+    assert c("poll", 0, 10_000_000).code == -errno.ENODEV
     c.must("bind", 0, pair.dev_b, ANY)
     send(pair, 3)
-    assert c.must("poll", 0, 5_000_000).code == 1, "with another device it goes on"
+    assert c.must("poll", 0, 5_000_000).code == 1
+    assert eventually(lambda: c("stats", 0).numbers[0] == 3, 5.0)
+    assert (c("drain", 0).code, c("poll", 0, 1000).code) == (3, 0), "and with another device"
 
 
 def test_the_end_is_readable(c: CClient, place: Place) -> None:

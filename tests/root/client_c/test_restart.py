@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import grp
 import signal
 import tempfile
 import time
@@ -48,7 +49,7 @@ def send(pair: Pair, count: int) -> None:
 
 
 def begin(c: CClient, pair: Pair) -> int:
-    opened = c.open(SHARED)
+    opened = c.open(SHARED, snaplen=64, slots=32768)
     assert opened.code == 0, opened.text
     c.must("bind", 0, pair.dev_b, ANY)
     c.must("enable", 0)
@@ -97,8 +98,9 @@ def test_C4_who_only_waits_finds_the_next_daemon(
     with dying(netns_pair, engine, folder) as daemon:
         c = CClient(daemon.path)
         begin(c, netns_pair)
+    c.ask(waits, 0, how_much)
+    time.sleep(0.5)
     with dying(netns_pair, engine, folder) as daemon:
-        c.ask(waits, 0, how_much)
         assert eventually(lambda: len(daemon.service.clients()) == 1, 2.5)
         assert eventually(lambda: daemon.service.clients()[0]["endpoints"] == [0], 1.0)
         send(netns_pair, 1)
@@ -155,17 +157,18 @@ def test_C1_killed_under_traffic(netns_pair: Pair) -> None:
     """The process itself, by SIGKILL, three times, and a client without any rights but those of the configuration."""
     rights = '[[rights]]\nuser = "*"\ngroups = "*"\ndevices = "*"\nallow = ["configure"]\n'
     with pfqd_of(netns_pair) as daemon:
-        daemon.configure(rights)
+        daemon.configure(rights, f'group = "{grp.getgrgid(NOBODY_UID).gr_name}"')
+        daemon.state.mkdir(0o755)
         daemon.start()
         with CClient(daemon.path, NOBODY_UID) as c:
             group = begin(c, netns_pair)
-            with traffic(netns_pair, 2000) as sender:
+            with traffic(netns_pair, 500) as sender:
                 for _ in range(3):
                     daemon.end(signal.SIGKILL)
                     before = sender.sent
                     assert c.must("poll", 0, 5_000_000).code == 1
                     c.must("drain", 0)
-                    assert eventually(lambda before=before: sender.sent > before + 200, 10.0)
+                    assert eventually(lambda before=before: sender.sent > before + 50, 10.0)
                     daemon.start()
                     c.must("set_weight", 0, 3)
                     c.must("drain", 0)

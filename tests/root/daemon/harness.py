@@ -137,7 +137,8 @@ class Client:
         """The result of a call; raises the error that comes instead. An argument `on_` is sent as `on`."""
         self.number += 1
         plain = {key.rstrip("_"): value for key, value in arguments.items()}
-        self.channel.send({"id": self.number, "call": name, **plain})
+        with suppress(BrokenPipeError):  # it has been sent away, and is told why
+            self.channel.send({"id": self.number, "call": name, **plain})
         return self.reply(self.number)
 
     def reply(self, number: int | None) -> dict[str, Any]:

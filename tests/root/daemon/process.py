@@ -175,12 +175,20 @@ class Pfqd:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+        self._kill_background()
         if self.state.exists():
             eventually(self._take_down, PATIENCE_S)
         with suppress(OSError):
             self.pins.rmdir()
         self.manager.close()
         shutil.rmtree(self.folder)
+
+    def _kill_background(self) -> None:
+        """A test that failed may have left one there."""
+        with suppress(OSError, ValueError):
+            pid = int((self.state / "pfqd.lock").read_text())
+            if str(self.config).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
 
     def _take_down(self) -> bool:
         self.inside.call(lambda: Store(self.pins, self.state / "engine.json").remove())
@@ -211,8 +219,8 @@ def pfqd_of(pair: Pair) -> Iterator[Pfqd]:
         yield made
 
 
-def group(number: int, program: str = "unit", inputs: tuple[str, ...] = (), **more: Any) -> str:
-    """A `[[group]]`, at XDP, where every tool sees the program of a device; further keys as TOML."""
-    places = ", ".join(f'{{ device = "{name}", hook = "xdp" }}' for name in inputs)
+def group(number: int, program: str = "unit", inputs: tuple[str, ...] = (), hook: str = "xdp", **more: Any) -> str:
+    """A `[[group]]`; further keys as TOML. At XDP the program of a device is seen from outside."""
+    places = ", ".join(f'{{ device = "{name}", hook = "{hook}" }}' for name in inputs)
     lines = ["[[group]]", f"number = {number}", f"program = '{program}'", f"input = [{places}]"]
     return "\n".join([*lines, *(f"{key} = {value}" for key, value in more.items()), ""])

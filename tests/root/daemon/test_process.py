@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -227,9 +229,35 @@ def test_as_another_user(netns_pair: Pair, daemon: Pfqd) -> None:
 
 
 def test_logs_are_json_when_wanted(daemon: Pfqd) -> None:
-    import json
-
     daemon.configure(daemon='log = "json"')
     daemon.start()
     lines = [json.loads(line) for line in daemon.log.splitlines()]
     assert {"time", "level", "part", "message"} == set(lines[0])
+
+
+def test_metrics_at_a_socket(netns_pair: Pair, daemon: Pfqd) -> None:
+    where = daemon.state / "metrics.sock"
+    daemon.configure(group(3, "unit", (netns_pair.dev_b,)), f'metrics = "unix:{where}"')
+    daemon.start()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(where))
+        client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        text = b"".join(iter(lambda: client.recv(1 << 16), b"")).decode()
+    assert 'pfq_group_arrived_packets_total{group="3"} 0.0' in text
+    assert daemon.end() == 0
+    assert daemon.left() == ["pfqd.lock"]
+
+
+def test_it_takes_the_place_of_a_dead_ones_socket_and_of_no_other(daemon: Pfqd) -> None:
+    daemon.start()
+    daemon.end(signal.SIGKILL)
+    assert daemon.path.exists()
+    daemon.start()
+    daemon.ask("status")
+    daemon.end()
+    daemon.path.write_text("mine")
+    run = daemon.command()
+    assert run.returncode == 1
+    assert f"{daemon.path} is there and is no socket" in run.stderr
+    assert daemon.path.read_text() == "mine"
+    daemon.path.unlink()

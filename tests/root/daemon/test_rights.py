@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+import struct
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from root.daemon.harness import EVERYTHING, NOBODY_UID, Client, Daemon, running
-from root.network import Pair, eventually
+from root.network import Pair, eventually, numbered
 
 from pfq.daemon.access import Access, Rule
 from pfq.daemon.limits import Limits
@@ -52,7 +55,7 @@ def groups(netns_pair: Pair) -> Iterator[Daemon]:
         yield daemon
 
 
-def outcome(client: Client, name: str, **arguments: Any) -> str:
+def outcome(client: Client, name: str, /, **arguments: Any) -> str:
     """`done`, or the code of the error."""
     try:
         client.call(name, **arguments)
@@ -118,6 +121,19 @@ def test_an_end_point_does_not_tell_of_hidden_groups(groups: Daemon) -> None:
         assert seen[number] == [1]
 
 
+def test_what_a_program_told_is_not_for_who_has_the_number_next(netns_pair: Pair) -> None:
+    with running(netns_pair) as daemon, daemon.client(uid=NOBODY_UID) as other:
+        with daemon.client() as owner, netns_pair.sender() as sender:
+            owner.call("group.join", endpoint=owner.call("endpoint.open", slots=64)["endpoint"], group=5)
+            owner.call("group.bind", group=5, device=DEVICE)
+            owner.call("group.set_program", group=5, text="log_packet")
+            sender.send(numbered(number) for number in range(5))
+            assert eventually(lambda: owner.call("group.statistics", group=5)["arrived"] == 5)
+        assert eventually(lambda: not daemon.engine.groups, 5)
+        other.call("group.join", endpoint=other.call("endpoint.open", slots=64)["endpoint"], group=5)
+        assert other.call("events")["events"] == []
+
+
 def test_U13_what_may_not_be_seen_is_as_if_it_were_not_there(groups: Daemon) -> None:
     """Every call about a group gives the same words for one that is there, hidden, and for one that is not."""
     with groups.client(uid=NOBODY_UID) as client:
@@ -171,7 +187,7 @@ def test_which_groups_may_be_made(groups: Daemon) -> None:
 
 
 def test_U14_devices(groups: Daemon, netns_pair: Pair) -> None:
-    netns_pair.b.run("ip", "link", "add", "pfqt-c", "type", "dummy")
+    netns_pair.b.run("ip", "link", "add", "pfqt-c", "type", "veth", "peer", "name", "pfqt-d")
     with groups.client(uid=NOBODY_UID) as client:
         number = client.call("endpoint.open", slots=64)["endpoint"]
         client.call("group.join", endpoint=number, group=9)
@@ -262,7 +278,7 @@ def test_U12_end_points_and_memory_of_a_user(netns_pair: Pair) -> None:
         with daemon.client(uid=NOBODY_UID) as client, daemon.client(uid=NOBODY_UID) as other:
             error = client.refused("endpoint.open", slots=1 << 18, snaplen=65535)
             assert re.match(r"rings of \d{11} bytes are too much: user 65534 has 0 of", error.message)
-            for _ in range(50):
+            for _ in range(20):
                 client.call("endpoint.close", endpoint=client.call("endpoint.open", slots=512)["endpoint"])
             first = client.call("endpoint.open", slots=512)["endpoint"]
             assert "bytes are too much" in other.refused("endpoint.open", slots=1024).message, "it is the user's quota"
@@ -280,16 +296,29 @@ def test_U12_end_points_and_memory_of_a_user(netns_pair: Pair) -> None:
 
 
 def test_changes_a_second(netns_pair: Pair) -> None:
-    with running(netns_pair, limits=Limits(changes_per_second=1, changes_at_once=4)) as daemon:
-        with daemon.client(uid=NOBODY_UID) as client, daemon.client() as root:
-            number = client.call("endpoint.open", slots=64)["endpoint"]
-            client.call("group.join", endpoint=number, group=1)
-            client.call("group.set_program", group=1, text="ip")
-            client.call("group.set_filter", group=1, expression="tcp")
-            error = client.refused("group.set_program", group=1, text="udp")
-            assert "more than 1 programs" in error.message
-            assert str(daemon.engine.groups[1].settings.program) == "ip"
-            for _ in range(10):
-                client.call("group.statistics", group=1)
-                root.call("group.set_program", group=1, text="udp")
-            assert eventually(lambda: outcome(client, "group.set_program", group=1, text="tcp") == "done", 3)
+    limits = Limits(changes_per_second=1, changes_at_once=4)
+    with running(netns_pair, limits=limits) as daemon, daemon.client(uid=NOBODY_UID) as client, daemon.client() as root:
+        number = client.call("endpoint.open", slots=64)["endpoint"]
+        client.call("group.join", endpoint=number, group=1)
+        client.call("group.set_program", group=1, text="ip")
+        client.call("group.set_filter", group=1, expression="tcp")
+        error = client.refused("group.set_program", group=1, text="udp")
+        assert "more than 1 programs" in error.message
+        assert str(daemon.engine.groups[1].settings.program) == "ip"
+        for _ in range(10):
+            client.call("group.statistics", group=1)
+            root.call("group.set_program", group=1, text="udp")
+        assert eventually(lambda: outcome(client, "group.set_program", group=1, text="tcp") == "done", 3)
+
+
+def test_U2_who_connected_counts_and_not_who_speaks(netns_pair: Pair) -> None:
+    """The connection is nobody's, though the superuser uses it here; credentials that are sent say nothing."""
+    with running(netns_pair) as daemon, daemon.client(uid=NOBODY_UID) as client:
+        assert outcome(client, "stop") == "PFQ204"
+        forged = struct.pack("=iII", 1, 0, 0)
+        client.channel.socket.sendmsg(
+            [b'{"id": 9, "call": "stop"}'], [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, forged)]
+        )
+        assert client.receive()["error"]["code"] == "PFQ204"
+        (there,) = daemon.service.clients()
+        assert (there["uid"], there["pid"]) == (NOBODY_UID, os.getpid())

@@ -1,6 +1,6 @@
 """Load, while members come, go and are killed, programs are swapped, and the daemon is killed. Everything adds up.
 
-`PFQ_SOAK_SECONDS` says how long (60 for the long one), `PFQ_SOAK_SEED` repeats a run; the seed is printed.
+`PFQ_SOAK_SEED` repeats a run, as far as processes that run side by side can be repeated; the seed is printed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from pfq.client.group import RemoteGroup
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.usefixtures("nothing_left")]
 
-SECONDS = float(os.environ.get("PFQ_SOAK_SECONDS", "10"))
+LENGTHS = [pytest.param(6.0, id="short"), pytest.param(60.0, id="long", marks=pytest.mark.long)]
+"""Seconds."""
 RATE_PPS = 20_000
 STEERED, BROADCAST = 7, 8
 PROGRAMS = ("steer_flow", "ip >-> steer_flow", "steer_rrobin", "udp >-> steer_p2p", "inc 1 >-> steer_flow")
@@ -38,9 +39,9 @@ BROADCASTS = ("unit", "inc 2", "mark 7", None)
 FILTERS = (None, "udp", "udp port 2001", "ip")
 MOST_MEMBERS = 4
 NUMBER_AT = 14 + 20 + 8
-RSS_MIB = 16
-"""What the daemon may take more, after tens of swaps and joins, than before; a leak of an engine's part is far larger
-in the long run, and Python's own memory goes up and down by some."""
+RSS_MIB = 12
+"""What the daemon may have more than before. Measured: 2 from the 100th to the 2000th change; in a short run it is not
+warm before (it keeps compiled programs)."""
 
 
 def frame(number: int) -> bytes:
@@ -230,17 +231,18 @@ def soak(netns_pair: Pair) -> Iterator[Soak]:
         yield made
 
 
-@pytest.mark.timeout(SECONDS * 3 + 240)
-def test_R3_everything_at_once(soak: Soak, netns_pair: Pair) -> None:
-    """The first half with daemons that are killed, the second with one daemon, which must not grow."""
+@pytest.mark.parametrize("seconds", LENGTHS)
+def test_R3_everything_at_once(soak: Soak, netns_pair: Pair, seconds: float) -> None:
+    """The first half with daemons that are killed, then one daemon, which gets warm, and must not grow any more."""
     swapper = soak.swapper
     with netns_pair.sender() as sender:
         with load(sender):
             swapper.start()
             try:
-                soak.go_on(SECONDS / 2, kills=True)
+                soak.go_on(seconds / 2, kills=True)
+                soak.go_on(seconds / 4, kills=False)
                 before = soak.quiet()
-                soak.go_on(SECONDS / 2, kills=False)
+                soak.go_on(seconds / 4, kills=False)
                 after = soak.quiet()
             finally:
                 swapper.stop = True

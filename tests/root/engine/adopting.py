@@ -54,7 +54,9 @@ class Place:
     @contextmanager
     def dying(self, body: str, how: signal.Signals = signal.SIGKILL) -> Iterator[None]:
         """An engine of another process that has done `body`; it is killed at the end."""
-        code = "import resource\nresource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n" + DEATH.format(pins=str(self.pins), state=str(self.state), body=body)
+        code = "import resource\nresource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n" + DEATH.format(
+            pins=str(self.pins), state=str(self.state), body=body
+        )
         with self.pair.b.python(code) as child:
             assert child.stdout is not None
             assert child.stdout.readline() == "ready\n"

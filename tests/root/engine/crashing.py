@@ -2,7 +2,8 @@
 
 It runs in a network namespace of its own, where `pfqt-a` and `pfqt-b` are a veth pair. Everything is compiled once;
 then one child after the other is forked, goes through all that an engine does, and kills itself after the n-th call
-by which it changes anything outside of itself. This process takes over and looks at what it finds.
+by which it changes anything outside of itself. This process takes over and looks at what it finds. The hook `move`
+is for a program that moves from XDP to TC.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 
 from root.network import eventually, numbered
 
+from pfq.engine.egress import Egress
 from pfq.engine.engine import Engine
 from pfq.engine.store import Store
 from pfq.errors import KernelRefusedError
@@ -97,6 +99,7 @@ class Scene:
 
     def __init__(self, hook: Any) -> None:
         self.hook = hook
+        self.options: dict[str, Any] = {"hook": "auto", "binding": "inline"} if hook == "move" else {"hook": hook}
         self.folder = Path(tempfile.mkdtemp(prefix="pfqt"))
         self.pins = Path(f"/sys/fs/bpf/pfqt{os.getpid()}")
         self.state = self.folder / "state"
@@ -113,23 +116,25 @@ class Scene:
         with steps.watching():
             engine = self.engine()
             first = engine.group(0)
-            first.bind("pfqt-b", hook=self.hook)
+            first.bind("pfqt-b", **self.options)
             first.set_program('inc 0 >-> flow_inc key_5tuple 64 60 >-> when (addr_in "10.0.0.0/8") unit >-> steer_flow')
             one = engine.endpoint(snaplen=64, slots=64)
             first.join(one)
             two = engine.endpoint(snaplen=64, slots=64, tag="two")
             first.join(two)
             two.weight = 3
+            if self.hook == "move":
+                first.join(engine.endpoint(egress=Egress("lo")))
             first.set_program("inc 0 >-> broadcast")
             second = engine.group(5, held=True)
             second.set_filter("ip")
-            second.bind("pfqt-b", hook=self.hook)
+            second.bind("pfqt-b", **self.options)
             second.join(two)
             second.set_vlans([0])
             first.leave(two)
             two.close()
             second.unbind("pfqt-b")
-            second.bind("pfqt-b", direction="out" if self.hook in ("tcx", "clsact") else "in", hook=self.hook)
+            second.bind("pfqt-b", direction="out" if self.hook in ("tcx", "clsact") else "in", **self.options)
             second.close()
             first.leave(one)
             engine.close()
@@ -171,10 +176,9 @@ class Scene:
         wanted = {key for group in engine.groups.values() for key in group.sides()}
         if engine.sides.keys() != wanted:
             found.append(f"programs for {engine.sides.keys()}, but wanted are {wanted}")
-        for side in engine.sides.values():
-            if side.attachment is None or not side.attachment.info().alive:
-                found.append(f"{side.name} is not attached")
-        return found
+        sides = engine.sides.values()
+        off = [side.name for side in sides if side.attachment is None or not side.attachment.info().alive]
+        return [*found, *(f"{name} is not attached" for name in off)]
 
     def _works(self, engine: Engine) -> list[str]:
         """Packets are seen once, and everything can be changed."""
@@ -182,7 +186,7 @@ class Scene:
         if 0 in engine.groups and engine.groups[0].sides():
             found += self._seen(engine, 0, "found")
         group = engine.group(0)
-        group.bind("pfqt-b", hook=self.hook)
+        group.bind("pfqt-b", **self.options)
         group.set_program("inc 1 >-> broadcast")
         group.set_filter(None)
         member = engine.endpoint(snaplen=64, slots=64)
@@ -191,7 +195,9 @@ class Scene:
         found += self._seen(engine, 0, "changed")
         for each, _ in group.members.values():
             if each.statistics().selected != selected[each.number] + FRAMES:
-                found.append(f"end-point {each.number} got {each.statistics().selected - selected[each.number]} packets")
+                found.append(
+                    f"end-point {each.number} got {each.statistics().selected - selected[each.number]} packets"
+                )
         group.set_program("inc 2 >-> steer_flow")
         found += self._seen(engine, 0, "swapped")
         for each in list(engine.endpoints.values()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 from root.capture.harness import flow_frame, send
 from root.engine.adopting import BODY, Place, drained, links, numbers_of, place, read_elsewhere
 from root.engine.harness import adds_up, arrived, joined, waiting
-from root.network import Pair, eventually, traffic
+from root.network import Pair, eventually, numbered, traffic
 
 from pfq.engine.engine import Engine
 from pfq.engine.policy import Owner
@@ -299,7 +300,42 @@ def test_rings_are_not_disturbed(here: Place) -> None:
     """What was not read waits for the next one."""
     with here.pair.sender() as sender:
         with here.dying(BODY.format(hook="auto") + "\ngroup.set_program('broadcast')"):
-            send(sender, (bytes(flow_frame(0)[:14]) + number.to_bytes(4, "big").ljust(50, b"\0") for number in range(9)))
+            sender.send(map(numbered, range(9)))
         with here.engine() as engine:
             arrived(engine.groups[0], 9)
             assert [drained(each.reader) for each in engine.endpoints.values()] == [list(range(9))] * 3
+
+
+def test_a_device_to_forward_to_that_went_while_nobody_looked(here: Place) -> None:
+    """It does not end the take-over: packets are sent there when it is back."""
+    body = """
+import subprocess
+subprocess.run("ip link add out0 type dummy && ip link set out0 up", shell=True, check=True)
+group = engine.group(0, held=True)
+group.set_program('forward "out0"')
+group.bind("pfqt-b")
+subprocess.run("ip link del out0", shell=True, check=True)
+"""
+    with here.dying(body):
+        pass
+    with here.engine() as engine, here.pair.sender() as sender:
+        group = engine.groups[0]
+        assert str(group.settings.program) == 'forward "out0"'
+        here.pair.b.run("ip", "link", "add", "out0", "type", "dummy")
+        here.pair.b.run("ip", "link", "set", "out0", "up")
+        assert eventually(lambda: engine.upkeep.targets.known["out0"] != 0)
+        send(sender, [flow_frame(0)])
+        arrived(group, 1)
+        assert (group.statistics().forwarded, group.statistics().unsent) == (1, 0)
+
+
+def test_a_device_is_called_what_it_is_called_now(here: Place) -> None:
+    with here.engine() as engine:
+        group = engine.group()
+        here.pair.b.call(group.bind, here.pair.dev_b)
+        here.pair.b.run("ip", "link", "set", here.pair.dev_b, "down")
+        here.pair.b.run("ip", "link", "set", here.pair.dev_b, "name", "other", "mtu", "1400")
+        assert eventually(lambda: [(b.device.name, b.device.mtu) for b in group.bindings] == [("other", 1400)])
+        assert [side["name"] for side in json.loads(here.state.read_text())["engine"]["sides"]] == ["other"]
+        here.pair.b.call(group.unbind, "other")
+        assert not engine.sides

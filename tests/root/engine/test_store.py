@@ -17,7 +17,7 @@ from root.engine.adopting import BODY, Place, links, place
 from root.engine.harness import arrived
 from root.network import Pair, eventually
 
-from pfq.engine import store as store_module
+from pfq.engine import statefile
 from pfq.engine.engine import Engine
 from pfq.engine.store import Store
 from pfq.errors import LimitError, OutputError, PfqError, StateError
@@ -178,6 +178,12 @@ def test_C9_no_room_for_pins(here: Place, monkeypatch: pytest.MonkeyPatch) -> No
         here.pair.b.call(group.bind, here.pair.dev_b)
 
 
+def fill(path: Path) -> None:
+    """A file that takes all the room that there is."""
+    done = subprocess.run(["dd", "if=/dev/zero", f"of={path}", "bs=512"], capture_output=True, text=True, check=False)
+    assert "No space left" in done.stderr
+
+
 def test_no_room_for_the_state(here: Place, tmp_path: Path) -> None:
     """What begins is refused; what ends, ends, and is written down when there is room again."""
     with mounted("tmpfs", tmp_path, "-o", "size=40k"):
@@ -187,10 +193,7 @@ def test_no_room_for_the_state(here: Place, tmp_path: Path) -> None:
         here.pair.b.call(group.bind, here.pair.dev_b)
         endpoint = engine.endpoint(snaplen=64)
         group.join(endpoint)
-        (tmp_path / "ballast").write_bytes(bytes(1 << 12))
-        with (tmp_path / "more").open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
-            while True:
-                file.write(bytes(512))
+        fill(tmp_path / "ballast")
         with pytest.raises(OutputError, match="No space left"):
             engine.endpoint(snaplen=64)
         with pytest.raises(OutputError, match="No space left"):
@@ -199,7 +202,6 @@ def test_no_room_for_the_state(here: Place, tmp_path: Path) -> None:
         endpoint.close()
         assert not engine.endpoints
         assert engine.keeper.behind
-        (tmp_path / "more").unlink()
         (tmp_path / "ballast").unlink()
         assert eventually(lambda: not engine.keeper.behind, 3.0)
         assert not list(here.pins.glob("ring-*"))
@@ -221,10 +223,10 @@ def test_a_state_of_another_version(here: Place, monkeypatch: pytest.MonkeyPatch
         pass
     before = attached(here)
     with monkeypatch.context() as patch:
-        patch.setattr(store_module, "VERSION", 2)
+        patch.setattr(statefile, "VERSION", 2)
         assert "another version" in refused(here).message
     with monkeypatch.context() as patch:
-        patch.setattr(store_module.layouts, "TABLE_ENTRIES", 256)
+        patch.setattr(statefile.layouts, "TABLE_ENTRIES", 256)
         assert "another version" in refused(here).message
     assert attached(here) == before
     with here.engine() as engine:

@@ -12,7 +12,7 @@ from root.network import Pair, numbered
 
 from pfq.codegen.spec import Hook
 from pfq.errors import AttachConflictError, DeviceGoneError
-from pfq.kernel.clsact import Clsact
+from pfq.kernel.clsact import Clsact, remove_kept
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
 
@@ -140,3 +140,34 @@ def test_C5_the_filter_of_a_killed_process_is_replaced(netns_pair: Pair, made_by
         assert ours != left
     assert filters(netns_pair) == []
     assert qdisc(netns_pair) == ("" if made_by_child else "clsact")
+
+
+def test_a_filter_that_outlives_its_process_is_adopted(netns_pair: Pair) -> None:
+    """Whoever has another mark, or none, leaves it alone."""
+    pair = netns_pair
+    with Counted(TC_NEXT, Hook.TC_INGRESS, tcx=False) as counted:
+        first = pair.b.call(Clsact.attach, counted.program, pair.ifindex_b, "mark1")
+        first.close()
+        with attached(pair):
+            pair.b.call(remove_kept, "mark2")
+            pair.b.call(remove_kept, "mark1", {(pair.ifindex_b, Hook.TC_INGRESS, first.name, first.handle)})
+            assert first.name in filters(pair)
+        place = (pair.ifindex_b, Hook.TC_INGRESS, first.name)
+        assert pair.b.call(Clsact.adopt, *place, first.handle + 1) is None
+        again = pair.b.call(Clsact.adopt, *place, first.handle)
+        assert again is not None
+        assert again.info().alive
+        with Counted(TC_NEXT, Hook.TC_INGRESS, tcx=False) as other:
+            again.swap(other.program)
+            assert again.info().program_id == other.program.id
+            again.detach()
+    assert filters(pair) == []
+    assert qdisc(pair) == ""
+
+
+def test_filters_with_a_mark_are_removed(netns_pair: Pair) -> None:
+    with Counted(TC_NEXT, Hook.TC_INGRESS, tcx=False) as counted:
+        netns_pair.b.call(Clsact.attach, counted.program, netns_pair.ifindex_b, "mark1").close()
+        netns_pair.b.call(remove_kept, "mark1")
+    assert filters(netns_pair) == []
+    assert qdisc(netns_pair) == ""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 
 import pytest
 from root.network import Namespace, Pair, eventually, is_running
 
 from pfq.errors import DeviceMissingError, KernelRefusedError
 from pfq.kernel import devices
-from pfq.kernel.devices import ARPHRD_ETHER, ARPHRD_LOOPBACK, Promiscuous
+from pfq.kernel.devices import ARPHRD_ETHER, ARPHRD_LOOPBACK, Promiscuous, PromiscuousRequests
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
 
@@ -106,3 +107,18 @@ signal.pause()
 def test_promiscuous_mode_of_no_device(netns: Namespace) -> None:
     with pytest.raises(KernelRefusedError, match=r"promiscuous mode of device 4711 failed: .*ENODEV"):
         netns.call(Promiscuous, 4711)
+
+
+def test_D7_one_socket_asks_for_many_devices(netns_pair: Pair) -> None:
+    """As often as it was asked; and a device that is gone is harmless."""
+    with closing(netns_pair.b.call(PromiscuousRequests)) as requests:
+        requests.add(netns_pair.ifindex_b)
+        with Promiscuous(netns_pair.ifindex_b, requests):
+            assert promiscuity(netns_pair) == 1, "the kernel counts sockets"
+        assert promiscuity(netns_pair) == 1
+        requests.drop(netns_pair.ifindex_b)
+        assert promiscuity(netns_pair) == 0
+        requests.drop(4711)
+        requests.add(netns_pair.ifindex_b)
+    assert eventually(lambda: promiscuity(netns_pair) == 0)
+    requests.drop(netns_pair.ifindex_b)

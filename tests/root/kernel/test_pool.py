@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pfq.kernel.pool import LINE, Part, Pool
+from pfq.kernel.maps import Map
+from pfq.kernel.pool import LINE, Part, Pool, pool_spec
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
 
@@ -56,3 +57,34 @@ def test_free_memory_is_used_again(pool: Pool) -> None:
     assert (again.fd, again.offset) == place
     for part in (first, again, third):
         part.free()
+
+
+def test_maps_of_a_dead_process_are_adopted(pool: Pool) -> None:
+    """Parts keep what they have; the rest is cleared, and given out afterwards only."""
+    table = Map.create(pool_spec(1024))
+    with table.mmap(writable=True) as memory:
+        memory[:1024] = b"x" * 1024
+    pool.adopt(table)
+    kept = pool.adopt_part("", 256, 128)
+    new = pool.part(64)
+    assert new.fd != kept.fd, "programs may use the rest"
+    pool.free_the_rest()
+    before, behind = pool.part(256), pool.part(640)
+    assert before.chunk is behind.chunk is kept.chunk
+    assert not any(before.memory)
+    assert not any(behind.memory)
+    assert bytes(kept.memory) == b"x" * kept.size
+    for part in (kept, new, before, behind):
+        part.free()
+
+
+def test_parts_that_cannot_be_are_refused(pool: Pool) -> None:
+    pool.adopt(Map.create(pool_spec(1024)))
+    with pytest.raises(KeyError):
+        pool.adopt_part("elsewhere", 0, 64)
+    part = pool.adopt_part("", 64, 128)
+    for offset, size in ((64, 64), (128, 128), (0, 65), (-64, 64), (1024, 64), (960, 128), (512, 0)):
+        with pytest.raises(ValueError, match="part"):
+            pool.adopt_part("", offset, size)
+    part.free()
+    pool.free_the_rest()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.captures import Run
-from support.fakedaemon import GROUP, SHAPE, FakeDaemon, fake_daemon
+from support.fakepfqd import GROUP, SHAPE, FakeDaemon, fake_daemon
 from support.frames import ethernet, ip4, udp
 
 COUNTERS = {3: 12, 63: 1 << 40}

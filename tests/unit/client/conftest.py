@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.fakedaemon import FakeDaemon, fake_daemon
+from support.fakepfqd import FakeDaemon, fake_daemon
 
 from pfq.client import connect
 from pfq.client.engine import RemoteEngine

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.fakedaemon import FakeDaemon
+from support.fakepfqd import FakeDaemon
 from support.rings import frame_of
 
 from pfq.client import connect, connection

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from support import fakedaemon
-from support.fakedaemon import FakeDaemon
+from support import fakepfqd
+from support.fakepfqd import FakeDaemon
 from support.rings import frame_of
 
 from pfq.client.engine import RemoteEngine
@@ -97,7 +97,7 @@ def test_a_closed_endpoint_is_closed(daemon: FakeDaemon, engine: RemoteEngine) -
 def test_an_endpoint_whose_rings_cannot_be_mapped_is_closed(
     daemon: FakeDaemon, engine: RemoteEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(fakedaemon.SHAPE, "slots", 7)
+    monkeypatch.setitem(fakepfqd.SHAPE, "slots", 7)
     with pytest.raises(KernelRefusedError):
         engine.endpoint()
     assert daemon.calls() == ["endpoint.open", "endpoint.close"]

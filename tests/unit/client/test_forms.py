@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.fakedaemon import FakeDaemon
+from support.fakepfqd import FakeDaemon
 
 from pfq.client import forms
 from pfq.client.engine import RemoteEngine

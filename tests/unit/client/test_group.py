@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.fakedaemon import CHANGE, FakeDaemon
+from support.fakepfqd import CHANGE, FakeDaemon
 
 from pfq.client.engine import RemoteEngine
 from pfq.engine.statistics import Change

@@ -12,8 +12,9 @@ import pytest
 from pfq.daemon import service
 from pfq.daemon.calls import ABSENT, CALLS, Answer, call, carry_out, described, fits, quoted
 from pfq.daemon.calls_group import with_vlan, without_vlan
+from pfq.daemon.conversation import parts
 from pfq.daemon.lifetime import Tag, hashed
-from pfq.daemon.session import Session, parts
+from pfq.daemon.session import Session
 from pfq.errors import UsageError
 from pfq.wire.messages import MESSAGE_BYTES, encode
 

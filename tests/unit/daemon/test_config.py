@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from support.documents import ROOT, Snippet, snippets
 
-from pfq.daemon.access import Rule
+from pfq.daemon.access import RIGHTS, Rule
 from pfq.daemon.config import Config, DaemonSettings, read, read_daemon
 from pfq.daemon.config_groups import ManagedGroup
 from pfq.daemon.config_places import Input, Output, Place
@@ -270,3 +273,49 @@ def test_lines_may_end_as_on_windows(tmp_path: Path) -> None:
     with pytest.raises(ConfigErrors) as caught:
         read(path)
     assert [fault.span.line for fault in caught.value.faults if fault.span] == [3]
+
+
+EXAMPLE = ROOT / "examples/pfqd.toml"
+DOCUMENTED = snippets("toml")
+
+
+def test_the_example_has_no_faults() -> None:
+    found = read(EXAMPLE)
+    assert found.daemon == DaemonSettings(), "it shows the defaults"
+    assert [group.number for group in found.groups] == [1, 2]
+    assert len(found.rights) == 2
+
+
+def test_what_the_example_leaves_out_is_right_too(tmp_path: Path) -> None:
+    text = re.sub(r"(?m)^# (user|group|metrics) = ", r"\1 = ", EXAMPLE.read_text())
+    assert text.count("# ") < EXAMPLE.read_text().count("# ")
+    assert set(faults_but_accounts(tmp_path, text)) == set()
+
+
+@pytest.mark.parametrize("snippet", DOCUMENTED, ids=str)
+def test_what_the_manual_shows_has_no_faults(snippet: Snippet, tmp_path: Path) -> None:
+    assert faults_but_accounts(tmp_path, snippet.code) == []
+
+
+def faults_but_accounts(folder: Path, text: str) -> list[str]:
+    """What is wrong, but for users and groups that this machine does not have."""
+    try:
+        config_of(folder, text)
+    except ConfigErrors as error:
+        return [fault.message for fault in error.faults if "this machine has no" not in fault.message]
+    return []
+
+
+def test_the_manual_lists_every_key() -> None:
+    manual = (ROOT / "docs/daemon.md").read_text()
+    listed = {name for name in re.findall(r"(?m)^\| `(\w+)` \|", manual) if not name.startswith("pfq_")}
+    keys = {each.name for kind in (DaemonSettings, Limits) for each in fields(kind)}
+    of_groups = {"number", "policy", "program", "program_file", "filter", "vlans", "input", "output"}
+    of_places = {"device", "queue", "direction", "binding", "hook", "promiscuous", "class", "weight"}
+    assert listed == keys | of_groups | of_places | set(RIGHTS)
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(Limits)])
+def test_the_manual_gives_the_limits_that_there_are(name: str) -> None:
+    manual = (ROOT / "docs/daemon.md").read_text()
+    assert f"| `{name}` | {getattr(Limits(), name)} |" in manual

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from unit.daemon.confined import in_child, status
+from support.confined import in_child, status
 
 from pfq.daemon import landlock
 from pfq.daemon.confinement import drop
@@ -23,7 +23,9 @@ NEEDED = "000000c000001000"
 def test_U15_what_is_left(user: str | None) -> None:
     def work() -> tuple[str, dict[str, str]]:
         confined = str(drop(user))
-        return confined, status("self", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Uid")
+        return confined, status(
+            "self", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Uid"
+        )
 
     text, found = in_child(work)
     nothing = "0" * 16

@@ -41,8 +41,11 @@ def test_a_socket_and_its_end(tmp_path: Path) -> None:
 
 
 @ROOT_ONLY
-def test_a_group_may_connect(tmp_path: Path) -> None:
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_group_may_connect(tmp_path: Path, locked: bool) -> None:
     path = tmp_path / "run/pfqd.sock"
+    if locked:
+        Running(path.parent).close()
     made = Listener(path, 0, 12345)
     assert (mode(path), path.stat().st_gid) == (0o660, 12345)
     assert (mode(path.parent), path.parent.stat().st_gid) == (0o750, 12345)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from unit.daemon.confined import in_child
+from support.confined import in_child
 
 from pfq.daemon import seccomp
 from pfq.daemon.seccomp import ALWAYS, DAEMON, MACHINES, WORKER, WORKERS, instructions, numbers
@@ -118,5 +118,5 @@ def test_tables_are_sound(kind: str, machine: str) -> None:
     assert not found.keys() & {"execve", "execveat", "ptrace", "mount", "setns", "unshare", "io_uring_setup", "clone3"}
     filter = instructions(MACHINES[machine], *TABLES[kind])
     assert len(filter) < 4096
-    for at, (_, jt, jf, _) in enumerate(filter):
+    for at, (_, jt, jf, _) in enumerate(filter[:-1]):
         assert at + 1 + max(jt, jf) < len(filter)

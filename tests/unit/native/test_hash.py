@@ -10,7 +10,18 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from support.c_client import CClient
-from support.frames import ethernet, ethernet_captures, ethernet_frames, frames, ip4, ip6, tcp
+from support.frames import (
+    EXTENSIONS,
+    ethernet,
+    ethernet_captures,
+    ethernet_frames,
+    extended,
+    frames,
+    ip4,
+    ip6,
+    tcp,
+    udp,
+)
 from support.mutations import mutated
 
 from pfq.engine.steering import mix
@@ -63,6 +74,16 @@ def test_every_length_of_a_frame(c: CClient) -> None:
         for size in range(len(frame) + 1):
             assert hashed(c, frame[:size]) == meant(frame[:size])
         assert hashed(c, frame) != 0
+
+
+@pytest.mark.parametrize("kind", EXTENSIONS)
+def test_ipv6_extension_headers(c: CClient, kind: int) -> None:
+    for length in range(4):
+        for parts in (0, 1, 2, 8, 0xFFF8):
+            for many in (1, 2, 8, 9):
+                proto, data = extended([(kind, length, parts)] * many, 17, udp())
+                frame = ethernet(ip6(data, proto), 0x86DD)
+                assert hashed(c, frame) == meant(frame), (length, parts, many)
 
 
 def test_both_directions_are_the_same(c: CClient) -> None:
