@@ -234,8 +234,9 @@ class NotPermittedError(UsageError):
 class VersionError(UsageError):
     """The daemon and its client speak different versions of the protocol; the message names both.
 
-    It happens when one of them was updated and the other still runs, or comes from another installation. Restart the
-    older one: `systemctl restart pfqd` keeps packets flowing to the readers.
+    It happens when one of them was updated and the other still runs, or comes from another installation. Start the
+    older one again. `systemctl kill --kill-whom=main --signal=SIGKILL pfqd` does that to the daemon without a gap:
+    packets go on to the readers meanwhile.
     """
 
     code = "PFQ205"

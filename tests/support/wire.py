@@ -54,13 +54,44 @@ def random_value(chance: random.Random, depth: int = 3) -> Any:
             return {chance.choice(KEYS): random_value(chance, depth - 1) for _ in range(chance.randrange(3))}
 
 
+LIKELY: dict[str, tuple[Any, ...]] = {
+    "endpoint": tuple(range(4)),
+    "group": (7, 8, 9, 10, None),
+    "device": ("pfqt-b", "pfqt-b", "lo"),
+    "slots": (2, 64, 256, None),
+    "snaplen": (64, 200, None),
+    "clock": ("ns", "coarse", "none"),
+    "weight": (1, 2, 8),
+    "classes": (1, 6, 1 << 63),
+    "policy": ("shared", "private", "restricted", None),
+    "text": ("unit", "ip >-> steer_flow", "inc 1", 'log_msg "x"', "nonsense", None),
+    "json": (None,),
+    "name": ("a.pfq",),
+    "expression": ("tcp", "udp port 53", None),
+    "instructions": (None, [[6, 0, 0, 1]]),
+    "vlans": (None, [0, 5], [-1]),
+    "set": (None, 5),
+    "reset": (None, 5),
+    "on": (True, False),
+    "queue": (None, 0),
+    "direction": ("in", "out"),
+    "binding": ("tap",),
+    "hook": ("auto", "tcx"),
+    "promiscuous": (False,),
+    "egress": (None,),
+    "enabled": (True, False),
+}
+
+
 def random_request(chance: random.Random) -> dict[str, Any]:
     """A call, often with some of its own arguments."""
     name = chance.choice(NAMES) if chance.random() < 0.9 else chance.choice(TEXTS)
     known = tuple(CALLS[name].arguments) if name in CALLS and chance.random() < 0.9 else KEYS
     found = {"id": chance.randrange(1 << 20), "call": name}
     for key in known:
-        if chance.random() < 0.7:
+        if key in LIKELY and chance.random() < 0.9:
+            found[key] = chance.choice(LIKELY[key])
+        elif chance.random() < 0.5:
             found[key] = random_value(chance)
     return found
 

@@ -178,7 +178,7 @@ def _changes(wanted: Mapping[Group, Settings]) -> Iterator[str]:
 
 
 class Returning:
-    """Watches for devices that come, and binds what waited for them."""
+    """Watches devices: binds what waited for one that comes, and tells what waits for one that went."""
 
     def __init__(self, managed: Managed) -> None:
         self._managed = managed
@@ -188,7 +188,7 @@ class Returning:
 
     def _follow(self) -> None:
         for event in self._watch.events():
-            if event.change in (Change.NEW, Change.RENAMED):
+            if event.change in (Change.NEW, Change.RENAMED, Change.GONE, Change.MOVED):
                 self._managed.retry()
 
     def close(self) -> None:

@@ -121,7 +121,7 @@ class Session:
                 raise VersionError(
                     f"the client speaks version {quoted(version)} of the protocol, pfqd {self.service.server} speaks "
                     f"version {VERSION}",
-                    hint="update the older one; packets go on flowing while `systemctl restart pfqd` follows an update",
+                    hint="update the older one; the manual says how pfqd starts again without a gap",
                 )
             del message["call"]
             answer = carry_out(self, "hello", message)

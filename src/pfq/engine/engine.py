@@ -354,7 +354,7 @@ class Engine:
         return DeviceSpec(Hook.TC_INGRESS, (group,), self.memory.cpus, shapes, clocks)
 
     def index_of(self, name: str, known: Iterable[Bound]) -> int:
-        """The number of a device that may have got another name since a group was bound to it."""
+        """The number of a device: of one that a group is bound to, or of one in the caller's network namespace."""
         for bound in known:
             if bound.device.name == name:
                 return bound.device.index

@@ -72,6 +72,8 @@ class Rights:
         if asked is Policy.UNDEFINED:
             raise self._refusal("an end-point joins with a policy, and `undefined` is none")
         if self.policy is not Policy.UNDEFINED and not self._admits(who, asked):
+            if asked is self.policy:
+                raise self._refusal(f"it is {self.policy.value}, and another's")
             raise self._refusal(f"it is {self.policy.value}, and the end-point asked for {asked.value}")
         if self.policy is Policy.UNDEFINED:
             self.policy = asked

@@ -7,13 +7,15 @@ import os
 import random
 import resource
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import pytest
-from root.capture.harness import packets
 from root.daemon.harness import NOBODY_UID, Client, Daemon, as_nobody, running
 from root.network import Pair, eventually, traffic
 from support.wire import mutated, random_message
@@ -34,36 +36,38 @@ OTHERS = Rule(everybody=True, groups=frozenset(range(8, 64)), devices=None, allo
 """Hostile clients may do all but with the victim's group."""
 
 
-@dataclass
-class Victim:
-    """A client with an end-point, which minds its own business."""
-
-    client: Client
-    sent: int = 0
-    got: int = 0
-
-
 @contextmanager
-def victim(daemon: Daemon, pair: Pair) -> Iterator[Victim]:
-    """While the block runs, packets come to group 7 at a steady rate; at its end each of them must be there, once."""
+def victim(daemon: Daemon, pair: Pair) -> Iterator[Client]:
+    """While the block runs, packets come to a client's group 7; at the end each of them must have come, once."""
     with daemon.client() as client:
         shape = client.call("endpoint.open", slots=SLOTS, snaplen=64, clock="none")
         client.call("group.join", endpoint=shape["endpoint"], group=7)
         client.call("group.bind", group=7, device=pair.dev_b)
         *rings, consumer, doorbell = client.descriptors
-        found = Victim(client)
         options = {"slots": shape["slots"], "slot_bytes": shape["slot_bytes"], "doorbell_fd": doorbell}
-        with Reader(rings, consumer, **options) as reader:
-            with traffic(pair, RATE_PPS) as sender:
-                yield found
-            assert eventually(lambda: client.call("group.statistics", group=7)["arrived"] == sender.sent, 5)
-            wait_for_running_programs()
+        with Reader(rings, consumer, **options) as reader, ThreadPoolExecutor(1) as reading:
+            done = threading.Event()
+            result = reading.submit(numbers_of, reader, done)
+            try:
+                with traffic(pair, RATE_PPS) as sender:
+                    yield client
+                assert eventually(lambda: client.call("group.statistics", group=7)["arrived"] == sender.sent, 5)
+                wait_for_running_programs()
+            finally:
+                done.set()
             counts = client.call("endpoint.statistics", endpoint=shape["endpoint"])
-            got = packets(iter(lambda: reader.read(timeout=0), None))  # type: ignore[arg-type]
             assert (counts["delivered"], counts["lost"]) == (sender.sent, 0)
-            numbers = sorted(int.from_bytes(each.data[14:18], "big") for each in got)
-            assert numbers == list(range(sender.sent))
+            assert np.array_equal(np.sort(result.result(20)), np.arange(sender.sent))
             assert sender.sent > 100
+
+
+def numbers_of(reader: Reader, done: threading.Event) -> npt.NDArray[np.int64]:
+    """The numbers of all packets, until nothing is left once it is done."""
+    found = [np.zeros(0, np.int64)]
+    while (batch := reader.read(timeout=0.05)) is not None or not done.is_set():
+        if batch is not None:
+            found.append(np.array(batch.data[:, 14:18]).view(">u4")[:, 0].astype(np.int64))
+    return np.concatenate(found)
 
 
 @pytest.fixture
@@ -113,7 +117,7 @@ def test_U6_what_is_no_message_ends_the_connection(daemon: Daemon, netns_pair: P
                     message = client.receive()
                     assert (message["id"], message["error"]["code"]) == (None, "PFQ201")
                     assert client.is_closed()
-        good.client.call("status")
+        good.call("status")
         assert settled(daemon, before, clients=1)
 
 
@@ -233,14 +237,14 @@ sys.stdin.readline()
 @pytest.mark.slow
 def test_U5_10_000_connections(netns_pair: Pair) -> None:
     with running(netns_pair, [OTHERS]) as daemon, victim(daemon, netns_pair) as good:
-        good.client.call("status")
+        good.call("status")
         files, memory = open_files(), resident()
         with as_nobody(MANY, str(daemon.path), "10000") as process:
             assert process.stdout is not None
             most = 0
             while daemon.service.status()["refused"] < 9_000 and process.poll() is None:
                 most = max(most, daemon.service.status()["clients"])
-                good.client.call("status")
+                good.call("status")
             assert process.stdout.readline() == "done\n"
             assert most <= 17
             assert open_files() <= files + 2 * 17 + 10
@@ -257,7 +261,7 @@ def test_U5_who_never_reads_is_disconnected(netns_pair: Pair) -> None:
             with suppress(TimeoutError, ConnectionError):
                 for number in range(10_000):
                     client.channel.send({"id": number, "call": "nonsense" * 1000}, timeout=0.1)
-        good.client.call("list")
+        good.call("list")
         assert eventually(lambda: daemon.service.status()["clients"] == 1, 10)
         assert open_files() <= before + len(idle)
         for client in idle:
@@ -301,7 +305,7 @@ def test_U4_without_files_to_open_the_daemon_waits(
                 process.stdin.write("\n")
                 assert process.stdout.readline() == "done\n"
                 time.sleep(1.1)
-                good.client.call("status")
+                good.call("status")
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             tries = [record for record in caplog.records if "cannot accept clients" in record.getMessage()]
@@ -343,7 +347,7 @@ def test_U7_and_U9_scribbling_over_every_page_that_can_be_written(daemon: Daemon
             assert process.stdout is not None
             assert process.stdout.readline() == "begins\n"
             assert int(process.stdout.readline()) > 0, "it was in the way of packets"
-            found = good.client.call("list")["endpoints"]
+            found = good.call("list")["endpoints"]
             assert all(each["statistics"]["waiting"] >= 0 for each in found)
         assert eventually(lambda: list(daemon.engine.groups) == [7], 5)
 

@@ -94,3 +94,11 @@ def test_a_clients_group_becomes_one_of_the_configuration(netns_pair: Pair, daem
     assert (found["arrived"], found["counters"][1]) == (10, 10)
     client.close()
     assert [each["held"] for each in daemon.ask("list")["groups"]] == [True]
+
+
+def test_another_policy_is_told(netns_pair: Pair, daemon: Pfqd) -> None:
+    daemon.configure(group(1))
+    daemon.start()
+    daemon.configure(group(1, policy="'restricted'"))
+    assert daemon.ask("reload") == {"changed": ["group 1 is restricted now"]}
+    assert [each["policy"] for each in daemon.ask("list")["groups"]] == ["restricted"]

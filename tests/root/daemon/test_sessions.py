@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -119,6 +120,45 @@ def test_an_end_point_that_is_not_enabled_has_no_descriptors(daemon: Daemon) -> 
         assert client.call("endpoint.set", endpoint=number, slots=None)["slots"] == 4096
         assert client.call("endpoint.close", endpoint=number) == {}
         assert client.refused("endpoint.close", endpoint=number).message == f"there is no end-point {number}"
+
+
+def test_what_is_set_is_set_as_a_whole(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        number = client.call("endpoint.open", enabled=False, snaplen=100)["endpoint"]
+        client.refused("endpoint.set", endpoint=number, snaplen=500, clock="none", weight=99)
+        shape = client.call("endpoint.set", endpoint=number)
+        assert (shape["snaplen"], shape["clock"], shape["weight"]) == (100, "ns", 1)
+
+
+@pytest.mark.parametrize("call", ["group.open", "group.join"])
+def test_a_group_that_is_ending_is_another_ones_next(daemon: Daemon, netns_pair: Pair, call: str) -> None:
+    """The compiler has still to take it off its devices; that is nothing for others to fail at."""
+    with daemon.client() as first, daemon.client() as second:
+        joined(first, netns_pair)
+        before = daemon.engine.groups[7]
+        before.ending = True
+        more = {"endpoint": second.call("endpoint.open")["endpoint"]} if call == "group.join" else {}
+        assert second.call(call, group=7, **more)["group"] == 7
+        assert before.closed
+        assert daemon.engine.groups[7] is not before
+        assert set(daemon.engine.groups[7].members) == set(more.values())
+
+
+def test_nobody_loses_a_vlan_that_somebody_else_sets(daemon: Daemon, netns_pair: Pair) -> None:
+    with daemon.client() as first, daemon.client() as second:
+        joined(first, netns_pair)
+        second.call("group.join", endpoint=second.call("endpoint.open")["endpoint"], group=7)
+        first.call("group.vlan", group=7, on_=True)
+
+        def work(client: Client, vlans: range) -> None:
+            for vlan in vlans:
+                client.call("group.vlan", group=7, set=vlan)
+
+        with ThreadPoolExecutor() as threads:
+            for done in [threads.submit(work, first, range(10, 14)), threads.submit(work, second, range(20, 24))]:
+                done.result()
+        (found,) = first.call("list")["groups"]
+        assert found["vlans"] == [*range(10, 14), *range(20, 24)]
 
 
 def test_nobody_names_anothers_end_points(daemon: Daemon, netns_pair: Pair) -> None:

@@ -128,9 +128,9 @@ def test_U16_a_worker_that_is_killed(daemon: Pfqd) -> None:
     assert "its worker was killed" in refused[0].message
     assert client.call("list")["groups"][0]["program"] == "inc 4"
     os.kill(zygote, signal.SIGKILL)
+    assert eventually(lambda: processes(daemon)[1] != zygote, 10.0)
     client.call("group.set_program", group=3, text="inc 6")
     assert client.call("list")["groups"][0]["program"] == "inc 6"
-    assert processes(daemon)[1] != zygote
 
 
 def test_no_process_is_left_when_the_daemon_is_killed(daemon: Pfqd) -> None:

@@ -310,19 +310,21 @@ def test_a_device_to_forward_to_that_went_while_nobody_looked(here: Place) -> No
     """It does not end the take-over: packets are sent there when it is back."""
     body = """
 import subprocess
-subprocess.run("ip link add out0 type dummy && ip link set out0 up", shell=True, check=True)
+for words in ("add out0 type veth peer name out1", "set out0 up", "set out1 up"):
+    subprocess.run(["ip", "link", *words.split()], check=True)
 group = engine.group(0, held=True)
 group.set_program('forward "out0"')
 group.bind("pfqt-b")
-subprocess.run("ip link del out0", shell=True, check=True)
+subprocess.run(["ip", "link", "del", "out0"], check=True)
 """
     with here.dying(body):
         pass
     with here.engine() as engine, here.pair.sender() as sender:
         group = engine.groups[0]
         assert str(group.settings.program) == 'forward "out0"'
-        here.pair.b.run("ip", "link", "add", "out0", "type", "dummy")
-        here.pair.b.run("ip", "link", "set", "out0", "up")
+        here.pair.b.run("ip", "link", "add", "out0", "type", "veth", "peer", "name", "out1")
+        for name in ("out0", "out1"):
+            here.pair.b.run("ip", "link", "set", name, "up")
         assert eventually(lambda: engine.upkeep.targets.known["out0"] != 0)
         send(sender, [flow_frame(0)])
         arrived(group, 1)
@@ -339,3 +341,14 @@ def test_a_device_is_called_what_it_is_called_now(here: Place) -> None:
         assert [side["name"] for side in json.loads(here.state.read_text())["engine"]["sides"]] == ["other"]
         here.pair.b.call(group.unbind, "other")
         assert not engine.sides
+
+
+def test_what_was_set_last_is_known_to_the_next(here: Place) -> None:
+    body = BODY.format(hook="xdp") + "engine.endpoints[1].weight = 8\n"
+    body += "off = engine.endpoint(enabled=False)\noff.snaplen, off.slots, off.clock = 333, 128, 'none'"
+    with here.dying(body):
+        pass
+    with here.engine() as engine:
+        assert [each.weight for each in engine.endpoints.values()] == [1, 8, 3, 1]
+        off = engine.endpoints[3]
+        assert (off.asked, off.clock) == ((333, 128), "none")

@@ -257,3 +257,14 @@ def test_end_points_of_different_shapes_and_clocks(netns_pair: Pair) -> None:
             assert (endpoint.snaplen, endpoint.slots, endpoint.clock) == (snaplen, slots, clock)
             assert [each.data for each in got] == [flow_frame(n)[:snaplen] for n in range(40)]
             assert all((each.ts_ns > 0) == (clock != "none") for each in got)
+
+
+def test_a_group_ends_once(netns_pair: Pair) -> None:
+    """Two threads may end it, and the slower one finds another group under its number."""
+    with engine_of(netns_pair) as engine:
+        before = bound_group(netns_pair, engine, "unit")
+        number = before.number
+        before.close()
+        after = engine.group(number)
+        engine.tried(lambda codes: engine.end(before, codes))
+        assert engine.groups[number] is after
