@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Final
 
 from pfq.daemon.asking import Asking
@@ -15,6 +16,8 @@ ANSWER_S: Final = 10.0
 END_S: Final = 60.0
 """Taking many groups down takes a while."""
 LOOK_AGAIN_S: Final = 0.02
+_SOCKETS: Final = Path("/proc/net/unix")
+_ACCEPTS: Final = 0x10000
 
 
 def stop(settings: DaemonSettings) -> str:
@@ -26,10 +29,20 @@ def stop(settings: DaemonSettings) -> str:
                 asking.ask("stop")
             _wait(running)
         Store(settings.pins, settings.state_file).remove()
-        settings.socket.unlink(missing_ok=True)
+        if not _is_listened_to(settings.socket):
+            settings.socket.unlink(missing_ok=True)
     if was_running:
         return "pfqd has ended, and everything is taken down"
     return "no pfqd was running; what one may have left is taken down"
+
+
+def _is_listened_to(socket: Path) -> bool:
+    """Whether a process accepts clients there, as systemd does for the next pfqd; asking it would start that one."""
+    for line in _SOCKETS.read_text(errors="surrogateescape").splitlines():
+        fields = line.split(maxsplit=7)
+        if len(fields) == 8 and fields[7] == str(socket) and int(fields[3], 16) & _ACCEPTS:
+            return True
+    return False
 
 
 def _wait(running: Running) -> None:

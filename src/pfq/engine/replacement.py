@@ -164,20 +164,25 @@ class Replacement:
         return self._new[code.number]
 
     def commit(self) -> Change:
-        """Attaches what is new and writes everything down, which may fail; then swaps the others, and cleans up."""
+        """Attaches what is new, writes everything down, and swaps the others; when any of that fails, all is as it
+        was. Then cleans up."""
         engine = self.engine
         started = time.perf_counter()
+        swaps = [(side, side.path) for _, side, _, ways in self._prepared if not ways]
         with ExitStack() as back:
+            back.callback(engine.save, must=False)
             for _, side, path, ways in self._prepared:
                 if ways:
                     self._attach(side, path, ways, back)
             replaced = self._take_over(back)
             # What ends, ends, whether it can be written down or not.
             engine.save(must=not self.changed or not all(group.ending for group in self.changed))
-            back.pop_all()
-        for _, side, _, ways in self._prepared:
-            if not ways:
+            back.callback(wait_for_running_programs)
+            for side, before in swaps:
                 side.swap()
+                if before is not None:
+                    back.callback(side.swap, before)
+            back.pop_all()
         if self._moved:
             time.sleep(PASSING_S)
         for side in self._moved:

@@ -79,13 +79,14 @@ class Side:
         assert refusal is not None, "at least one way is tried"
         raise refusal
 
-    def swap(self) -> None:
-        """Puts `path` in the place of the generation that runs."""
+    def swap(self, before: DataPath | None = None) -> None:
+        """Puts `path` in the place of the generation that runs, or the one that ran before."""
         assert self._attachment is not None
         assert self.way is not None, "it is attached"
-        assert self.path is not None
+        path = before or self.path
+        assert path is not None
         try:
-            self._attachment.swap(self.path.program(self.way, self.linear))
+            self._attachment.swap(path.program(self.way, self.linear))
         except DeviceGoneError:
             self.gone = True
 

@@ -1,7 +1,7 @@
 """The file that says what an engine has left, and the programs of its groups next to it.
 
-    state            which pins are valid, and all that the engine knew; replaced as a whole
-    state.programs/  programs of groups, each written once, under names that stand for what is in them
+state            which pins are valid, and all that the engine knew; replaced as a whole
+state.programs/  programs of groups, each written once, under names that stand for what is in them
 """
 
 from __future__ import annotations

@@ -318,7 +318,8 @@ def test_link_leaves_out_missing_devices_until_they_appear(targets: Pair, caplog
         for change in ("add", "delete", "add", "rename", "rename back", "move", "add"):
             is_there = change in ("add", "rename back")
             CHANGES[change](pair)
-            followed = eventually(lambda is_there=is_there: (capture._engine.upkeep.targets.known["out2"] != 0) == is_there)
+            targets = capture._engine.upkeep.targets
+            followed = eventually(lambda is_there=is_there, t=targets: (t.known["out2"] != 0) == is_there)
             assert followed, change
             assert sent() == ((2 if is_there else 1) * COUNT, COUNT), change
         with receiving(pair, "out2") as (end,):

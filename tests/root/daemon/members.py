@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import shutil
 import signal
@@ -54,7 +55,9 @@ def program_in_c() -> str | None:
     compiler = shutil.which("cc")
     if compiler is None:
         return None
-    made = Path(tempfile.mkdtemp(prefix="pfqt-")) / "capture"
+    folder = Path(tempfile.mkdtemp(prefix="pfqt-"))
+    atexit.register(shutil.rmtree, folder)
+    made = folder / "capture"
     sources = [str(ROOT / "examples/c/capture.c"), *map(str, sorted((ROOT / "native/src").glob("*.c")))]
     words = [compiler, "-std=c11", "-O1", f"-I{ROOT}/native/include", *sources, "-pthread", "-o", str(made)]
     subprocess.run(words, check=True)

@@ -19,7 +19,7 @@ from pfq.errors import LimitError
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
 
-ROUNDS = 40
+ROUNDS = 25
 GROWTH_BYTES = 2 << 20
 MEMORY = Path("/sys/fs/cgroup/memory")
 

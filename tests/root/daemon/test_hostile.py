@@ -167,10 +167,12 @@ def assault(daemon: Daemon, count: int, seed: int) -> tuple[int, int]:
 def test_U6_random_requests(daemon: Daemon, netns_pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
     daemon.service.limits = Limits(changes_per_second=20, changes_at_once=20)
     with victim(daemon, netns_pair), caplog.at_level(logging.DEBUG):
+        answered, sessions = assault(daemon, 1_200, seed=6)
+        assert answered > 600
+        assert sessions > 15
+        # The engine keeps a small table for each shape of rings that there ever was.
         before = open_files()
-        answered, sessions = assault(daemon, 4_000, seed=6)
-        assert answered > 2_000
-        assert sessions > 50
+        assault(daemon, 1_200, seed=6)
         assert settled(daemon, before, clients=1)
         assert list(daemon.engine.groups) == [7], "what they made is gone"
         assert daemon.service.quotas.used(NOBODY_UID) == (0, 0, 0)

@@ -89,3 +89,15 @@ def test_the_units_are_valid(tmp_path: Path) -> None:
     units = [str(tmp_path / name) for name in ("pfqd.service", "pfqd.socket")]
     run = subprocess.run(["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_stop_leaves_systemds_socket_alone(daemon: Pfqd) -> None:
+    """It is where clients find the next one."""
+    daemon.state.mkdir(mode=0o755)
+    with daemon.inside.call(socket.socket, socket.AF_UNIX, socket.SOCK_SEQPACKET) as passed:
+        passed.bind(str(daemon.path))
+        passed.listen()
+        assert daemon.command("--stop").returncode == 0
+        assert daemon.path.exists()
+    assert daemon.command("--stop").returncode == 0
+    assert not daemon.path.exists(), "nobody listens any more"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import logging
 import subprocess
@@ -20,7 +21,7 @@ from root.network import Pair, eventually
 from pfq.engine import statefile
 from pfq.engine.engine import Engine
 from pfq.engine.store import Store
-from pfq.errors import LimitError, OutputError, PfqError, StateError
+from pfq.errors import KernelRefusedError, LimitError, OutputError, PfqError, StateError
 from pfq.kernel import devices
 from pfq.kernel import sys as kernel_sys
 from pfq.kernel.abi import AttachType
@@ -353,3 +354,38 @@ def test_an_adoption_that_fails_leaves_all_as_it_was(here: Place, monkeypatch: p
     assert (attached(here), sorted(here.pins.iterdir())) == (before, pins)
     with here.engine() as engine:
         assert links(engine) == before
+
+
+@NEEDS_TCX
+@pytest.mark.parametrize("which", [1, 2])
+def test_C8_a_swap_that_the_kernel_refuses_changes_nothing(
+    here: Place, monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
+    """The first of two devices, or the second, when the first has the new program already."""
+    really, count = kernel_sys.link_update, itertools.count(1)
+
+    def refuse(link: int, program: int, what: str) -> None:
+        if next(count) == which:
+            raise kernel_sys.refusal(what, errno.EINVAL)
+        really(link, program, what)
+
+    with here.engine() as engine, here.pair.sender() as sender:
+        group = engine.group()
+        for device in (here.pair.dev_b, "lo"):
+            here.pair.b.call(group.bind, device, hook="tcx")
+        group.set_program("inc 1")
+        with monkeypatch.context() as patch:
+            patch.setattr(kernel_sys, "link_update", refuse)
+            with pytest.raises(KernelRefusedError, match="EINVAL"):
+                group.set_program("inc 2")
+        assert str(group.settings.program) == "inc 1"
+        send(sender, [flow_frame(0)])
+        arrived(group, 1)
+        assert group.counters()[1:3] == (1, 0)
+        before = links(engine)
+        engine.close(keep=True)
+        with here.engine() as engine:
+            assert links(engine) == before
+            assert str(engine.groups[0].settings.program) == "inc 1"
+            engine.groups[0].set_program("inc 2")
+    assert here.was_removed()
