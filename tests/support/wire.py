@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from pfq.daemon.calls import CALLS
+from pfq.daemon.calls.table import CALLS
 from pfq.daemon.service import CALLS as MODULES
 from pfq.wire.messages import encode
 

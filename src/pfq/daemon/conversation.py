@@ -6,7 +6,7 @@ import select
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from pfq.daemon.calls import Answer, quoted
+from pfq.daemon.calls.table import Answer, quoted
 from pfq.daemon.peer import Peer
 from pfq.errors import PfqError, UsageError
 from pfq.wire.channel import Channel

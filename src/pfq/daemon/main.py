@@ -11,9 +11,10 @@ from typing import NoReturn
 import click
 
 import pfq
-from pfq.daemon import config, logs
+from pfq.daemon import logs
 from pfq.daemon.background import Background, detach
-from pfq.daemon.config import Config, DaemonSettings
+from pfq.daemon.config import reading
+from pfq.daemon.config.reading import Config, DaemonSettings
 from pfq.errors import ConfigErrors, InternalError, PfqError, UsageError
 from pfq.kernel.devices import devices
 
@@ -23,7 +24,7 @@ DEBUG_VARIABLE = "PFQ_DEBUG"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-c", "path", metavar="FILE", help=f"The configuration; without it {config.USUAL_PATH}, if it is there.")
+@click.option("-c", "path", metavar="FILE", help=f"The configuration; without it {reading.USUAL_PATH}, if it is there.")
 @click.option("--daemon", "background", is_flag=True, help="Go to the background, once it serves.")
 @click.option("--check", is_flag=True, help="Report all faults of the configuration, and start nothing.")
 @click.option("--stop", is_flag=True, help="Take everything down, with a running pfqd or without, and wait for it.")
@@ -45,7 +46,7 @@ def command(path: str | None, background: bool, check: bool, stop: bool) -> None
     elif stop:
         from pfq.daemon.stopping import stop as stop_it
 
-        print(stop_it(DaemonSettings() if file is None else config.read_daemon(file)))
+        print(stop_it(DaemonSettings() if file is None else reading.read_daemon(file)))
     else:
         _run(file, background)
 
@@ -54,11 +55,11 @@ def _file(path: str | None) -> Path | None:
     """The configuration that is meant; None: the built-in one."""
     if path is not None:
         return Path(path).absolute()
-    return config.USUAL_PATH if config.USUAL_PATH.exists() else None
+    return reading.USUAL_PATH if reading.USUAL_PATH.exists() else None
 
 
 def _check(file: Path | None) -> None:
-    found = Config() if file is None else config.read(file)
+    found = Config() if file is None else reading.read(file)
     for text in warnings(found):
         print(f"warning: {text}", file=sys.stderr)
     name = "the built-in configuration" if file is None else str(file)
@@ -85,7 +86,7 @@ def warnings(found: Config) -> list[str]:
 
 
 def _run(file: Path | None, background: bool) -> None:
-    found = Config() if file is None else config.read(file)
+    found = Config() if file is None else reading.read(file)
     waiting = detach() if background else None
     logs.set_up(found.daemon.log, found.daemon.log_level, background=background)
     try:

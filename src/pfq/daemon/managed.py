@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Final
 
-from pfq.daemon.config import Config
-from pfq.daemon.config_groups import ManagedGroup
-from pfq.daemon.config_places import Input, Place
+from pfq.daemon.config.groups import ManagedGroup
+from pfq.daemon.config.places import Input, Place
+from pfq.daemon.config.reading import Config
 from pfq.daemon.outputs import Outputs
 from pfq.engine.bindings import Bound, Settings, ethernet_device
 from pfq.engine.engine import Engine

@@ -18,8 +18,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector as _Collector
 
+from pfq.daemon.compiling.workers import WorkerCompiler
 from pfq.daemon.service import Service
-from pfq.daemon.workers import WorkerCompiler
 from pfq.engine.engine import Engine
 from pfq.engine.group import Group
 from pfq.errors import FileAccessError, PfqError, ResourceError, UsageError

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 
-from pfq.daemon.config import Config
-from pfq.daemon.config_groups import ManagedGroup
-from pfq.daemon.config_places import Output
+from pfq.daemon.config.groups import ManagedGroup
+from pfq.daemon.config.places import Output
+from pfq.daemon.config.reading import Config
 from pfq.engine.egress import Egress
 from pfq.engine.endpoint import Endpoint
 from pfq.engine.engine import Engine

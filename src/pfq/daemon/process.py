@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pfq
-from pfq.daemon import confinement, metrics
+from pfq.daemon import metrics
 from pfq.daemon.access import Access
 from pfq.daemon.background import READY, Background
-from pfq.daemon.config import Config, DaemonSettings
-from pfq.daemon.config_rights import account_number
+from pfq.daemon.compiling.workers import WorkerCompiler
+from pfq.daemon.config.reading import Config, DaemonSettings
+from pfq.daemon.config.rights import account_number
+from pfq.daemon.confinement import privileges
 from pfq.daemon.listening import Listener, Running, private_folder
 from pfq.daemon.managed import TAG, Managed, Returning
 from pfq.daemon.notify import Notifier, passed_listener
@@ -24,7 +26,6 @@ from pfq.daemon.service import Hooks, Service
 from pfq.daemon.watchdog import Watchdog
 from pfq.daemon.watching import Files
 from pfq.daemon.wishes import Wish, Wishes
-from pfq.daemon.workers import WorkerCompiler
 from pfq.engine.engine import Engine
 from pfq.engine.store import Store
 from pfq.errors import MachineError, PfqError
@@ -79,7 +80,7 @@ class Daemon:
         compiler = WorkerCompiler(settings.user)
         undo.callback(compiler.close)
         writable = {settings.state, settings.pins, settings.socket.parent, *_folder_of(settings.metrics)}
-        log.info("%s", confinement.drop(settings.user, sorted(writable)))
+        log.info("%s", privileges.drop(settings.user, sorted(writable)))
         self._open_engine(store, compiler)
         hooks = Hooks(reload=lambda: self._reloading.reload(), stop=self._wishes.stop, status=self._status)
         self._service = Service(self._engine, Access(self._config.rights), self._config.limits, hooks=hooks)

@@ -11,7 +11,7 @@ from typing import Any
 
 from pfq.daemon import logs
 from pfq.daemon.access import Access
-from pfq.daemon.config import Config, DaemonSettings, read
+from pfq.daemon.config.reading import Config, DaemonSettings, read
 from pfq.daemon.managed import Managed
 from pfq.daemon.notify import Notifier
 from pfq.daemon.service import Service

@@ -21,8 +21,10 @@ from typing import Any, Final
 
 import pfq
 from pfq.codegen.memory import consumer_spec, ring_spec
-from pfq.daemon import calls_daemon, calls_endpoint, calls_group
 from pfq.daemon.access import Access
+from pfq.daemon.calls import daemon as calls_daemon
+from pfq.daemon.calls import endpoint as calls_endpoint
+from pfq.daemon.calls import group as calls_group
 from pfq.daemon.lifetime import Left, Orphans
 from pfq.daemon.limits import Limits
 from pfq.daemon.peer import Peer, refuse_descriptors, user_name

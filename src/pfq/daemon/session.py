@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pfq import layout
 from pfq.codegen.layouts import MAX_GROUPS
-from pfq.daemon.calls import carry_out, quoted
+from pfq.daemon.calls.table import carry_out, quoted
+from pfq.daemon.compiling.workers import on_behalf_of
 from pfq.daemon.conversation import Conversation
 from pfq.daemon.lifetime import Tag, end_all, hashed
 from pfq.daemon.peer import Peer
 from pfq.daemon.rights import RightsOf
-from pfq.daemon.workers import on_behalf_of
 from pfq.engine.endpoint import Endpoint
 from pfq.engine.events import ProgramEvent
 from pfq.engine.group import Group

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from pfq.daemon.asking import Asking
-from pfq.daemon.config import DaemonSettings
+from pfq.daemon.config.reading import DaemonSettings
 from pfq.daemon.listening import Running
 from pfq.engine.store import Store
 from pfq.errors import DaemonGoneError

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import pfq
-from pfq.daemon import config, main
+from pfq.daemon import main
+from pfq.daemon.config import reading
 
 Said = tuple[int, str, str]
 
@@ -16,7 +17,7 @@ Said = tuple[int, str, str]
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
-    monkeypatch.setattr(config, "USUAL_PATH", tmp_path / "usual.toml")
+    monkeypatch.setattr(reading, "USUAL_PATH", tmp_path / "usual.toml")
 
 
 @pytest.fixture

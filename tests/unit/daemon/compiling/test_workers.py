@@ -19,10 +19,11 @@ from support.confined import children, status
 from pfq.codegen.device import Device, DeviceCode, Group, compile_device
 from pfq.codegen.memory import RingShape
 from pfq.codegen.spec import Hook
-from pfq.daemon import worker_process, workers
-from pfq.daemon.worker_pickle import Fault, packed, result_of, sets_of
-from pfq.daemon.worker_turns import MOST_WAITING, Turns
-from pfq.daemon.workers import WorkerCompiler, on_behalf_of
+from pfq.daemon.compiling import process as worker_process
+from pfq.daemon.compiling import workers
+from pfq.daemon.compiling.pickling import Fault, packed, result_of, sets_of
+from pfq.daemon.compiling.turns import MOST_WAITING, Turns
+from pfq.daemon.compiling.workers import WorkerCompiler, on_behalf_of
 from pfq.errors import InternalError, LimitError, LiteralError, PfqError, ProgramErrors, UnknownNameError
 from pfq.lang import compile_text, ip
 from pfq.lang.berkeley import BerkeleyFilter

@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from pfq.codegen.device import Device as DeviceSpec
 from pfq.codegen.device import DeviceCode
-from pfq.daemon import worker_process
-from pfq.daemon.confinement import account_of
-from pfq.daemon.worker_pickle import Fault, packed, result_of, sets_of
-from pfq.daemon.worker_process import JOB_SECONDS, receive, send
-from pfq.daemon.worker_turns import Turns
+from pfq.daemon.compiling import process as worker_process
+from pfq.daemon.compiling.pickling import Fault, packed, result_of, sets_of
+from pfq.daemon.compiling.process import JOB_SECONDS, receive, send
+from pfq.daemon.compiling.turns import Turns
+from pfq.daemon.confinement.privileges import account_of
 from pfq.engine.compiler import FilterLike
 from pfq.errors import LimitError
 from pfq.lang import to_program

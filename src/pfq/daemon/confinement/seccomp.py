@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from pfq.daemon import seccomp_calls as calls
+from pfq.daemon.confinement import syscalls as calls
 from pfq.kernel.sys import refusal
 
 

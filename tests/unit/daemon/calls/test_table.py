@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 
 from pfq.daemon import service
-from pfq.daemon.calls import ABSENT, CALLS, Answer, call, carry_out, described, fits, quoted
-from pfq.daemon.calls_group import with_vlan, without_vlan
+from pfq.daemon.calls.group import with_vlan, without_vlan
+from pfq.daemon.calls.table import ABSENT, CALLS, Answer, call, carry_out, described, fits, quoted
 from pfq.daemon.conversation import parts
 from pfq.daemon.lifetime import Tag, hashed
 from pfq.daemon.session import Session
@@ -19,7 +19,7 @@ from pfq.errors import UsageError
 from pfq.wire.messages import MESSAGE_BYTES, encode
 
 assert service.CALLS
-DOCUMENT = Path(__file__).parents[3] / "docs/internals/daemon.md"
+DOCUMENT = Path(__file__).parents[4] / "docs/internals/daemon.md"
 
 
 @pytest.fixture(autouse=True)

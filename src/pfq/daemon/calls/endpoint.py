@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from typing import Any
 
-from pfq.daemon.calls import ABSENT, Answer, call, fits
+from pfq.daemon.calls.table import ABSENT, Answer, call, fits
 from pfq.daemon.session import Session
 from pfq.engine.egress import Egress
 from pfq.engine.endpoint import Endpoint

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from pfq.codegen.layouts import MAX_GROUPS
-from pfq.daemon.config_places import Input, Output, Place, read_inputs, read_outputs
-from pfq.daemon.config_values import Faults, Section
+from pfq.daemon.config.places import Input, Output, Place, read_inputs, read_outputs
+from pfq.daemon.config.values import Faults, Section
 from pfq.engine.policy import PolicyName
 from pfq.errors import PfqError, UsageError
 from pfq.lang.berkeley import BerkeleyFilter

@@ -7,8 +7,8 @@ import time
 from dataclasses import asdict
 from typing import Any, Final
 
-from pfq.daemon.calls import Answer, call
-from pfq.daemon.calls_endpoint import shape_of
+from pfq.daemon.calls.endpoint import shape_of
+from pfq.daemon.calls.table import Answer, call
 from pfq.daemon.peer import user_name
 from pfq.daemon.session import Session
 from pfq.engine.bindings import Bound

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from pfq.daemon.places import Path, Places
+from pfq.daemon.config.positions import Path, Places
 from pfq.errors import PfqError, ProgramErrors, UsageError
 from pfq.source import did_you_mean
 

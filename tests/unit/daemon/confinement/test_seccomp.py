@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from support.confined import in_child
 
-from pfq.daemon import seccomp
-from pfq.daemon.seccomp import ALWAYS, DAEMON, MACHINES, WORKER, WORKERS, instructions, numbers
+from pfq.daemon.confinement import seccomp
+from pfq.daemon.confinement.seccomp import ALWAYS, DAEMON, MACHINES, WORKER, WORKERS, instructions, numbers
 from pfq.kernel.privilege import keep_capabilities
 
 pytestmark = pytest.mark.skipif(platform.machine() not in MACHINES, reason="no numbers for this machine type")

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pfq.daemon import landlock, seccomp
+from pfq.daemon.confinement import landlock, seccomp
 from pfq.errors import InternalError, NoPrivilegeError, UsageError
 from pfq.kernel.devices import PromiscuousRequests
 from pfq.kernel.privilege import NEEDED, effective_capabilities, hide_memory, keep_capabilities

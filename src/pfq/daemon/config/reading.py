@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from pfq.daemon.access import Rule
-from pfq.daemon.config_groups import ManagedGroup, read_groups
-from pfq.daemon.config_rights import Kind, account_number, read_limits, read_rights
-from pfq.daemon.config_text import Text, parsed, refused
-from pfq.daemon.config_values import Faults, Section
+from pfq.daemon.config.groups import ManagedGroup, read_groups
+from pfq.daemon.config.rights import Kind, account_number, read_limits, read_rights
+from pfq.daemon.config.text import Text, parsed, refused
+from pfq.daemon.config.values import Faults, Section
 from pfq.daemon.limits import Limits
 from pfq.errors import UsageError
 

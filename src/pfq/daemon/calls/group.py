@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from pfq.codegen.layouts import MAX_GROUPS
-from pfq.daemon.calls import Answer, call
+from pfq.daemon.calls.table import Answer, call
 from pfq.daemon.rights import missing_group
 from pfq.daemon.session import Session
 from pfq.engine.endpoint import Endpoint

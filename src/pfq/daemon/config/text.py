@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from pfq.daemon.config_values import Faults
-from pfq.daemon.places import Places
+from pfq.daemon.config.positions import Places
+from pfq.daemon.config.values import Faults
 from pfq.errors import ConfigErrors, FileAccessError, PfqError, UsageError
 from pfq.source import Source, Span
 

@@ -11,9 +11,9 @@ import pytest
 from support.documents import ROOT, Snippet, snippets
 
 from pfq.daemon.access import RIGHTS, Rule
-from pfq.daemon.config import Config, DaemonSettings, read, read_daemon
-from pfq.daemon.config_groups import ManagedGroup
-from pfq.daemon.config_places import Input, Output, Place
+from pfq.daemon.config.groups import ManagedGroup
+from pfq.daemon.config.places import Input, Output, Place
+from pfq.daemon.config.reading import Config, DaemonSettings, read, read_daemon
 from pfq.daemon.limits import Limits
 from pfq.errors import ConfigErrors, FileAccessError, PfqError
 from pfq.lang.berkeley import BerkeleyFilter

@@ -29,9 +29,9 @@ from pfq.codegen.device import Device, compile_device
 from pfq.codegen.device import Group as GroupSpec
 from pfq.codegen.memory import RingShape
 from pfq.codegen.spec import Hook
-from pfq.daemon import landlock, seccomp
-from pfq.daemon.confinement import become
-from pfq.daemon.worker_pickle import Fault, job_of, packed, sets_of
+from pfq.daemon.compiling.pickling import Fault, job_of, packed, sets_of
+from pfq.daemon.confinement import landlock, seccomp
+from pfq.daemon.confinement.privileges import become
 from pfq.errors import InternalError, MachineError, PfqError, ProgramError, TooBigError
 from pfq.kernel.privilege import die_with_parent, hide_memory, keep_capabilities
 from pfq.lang.berkeley import BerkeleyFilter

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pfq.daemon.places import Path, Places
+from pfq.daemon.config.positions import Path, Places
 from pfq.source import Source
 
 TEXT = '''# comment with = and [brackets]

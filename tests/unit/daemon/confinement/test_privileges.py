@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from support.confined import in_child, status
 
-from pfq.daemon import landlock
-from pfq.daemon.confinement import drop
+from pfq.daemon.confinement import landlock
+from pfq.daemon.confinement.privileges import drop
 from pfq.errors import InternalError, NoPrivilegeError, UsageError
 
 is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

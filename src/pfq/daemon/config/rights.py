@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from pfq.codegen.layouts import MAX_GROUPS
 from pfq.daemon.access import RIGHTS, Rule
-from pfq.daemon.config_values import Faults, Section, shown
+from pfq.daemon.config.values import Faults, Section, shown
 from pfq.daemon.limits import Limits
 from pfq.errors import UsageError
 from pfq.source import did_you_mean

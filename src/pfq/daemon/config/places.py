@@ -7,8 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from pfq.daemon.config_values import Faults, Section, shown
-from pfq.daemon.places import Path
+from pfq.daemon.config.positions import Path
+from pfq.daemon.config.values import Faults, Section, shown
 from pfq.engine.bindings import MAX_QUEUE
 from pfq.engine.hooks import BINDINGS, DIRECTIONS, HOOK_CHOICES, Binding, Direction, HookChoice
 from pfq.engine.steering import MAX_WEIGHT

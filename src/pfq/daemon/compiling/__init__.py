@@ -1,0 +1,1 @@
+"""Clients' programs are compiled in processes without any right."""
