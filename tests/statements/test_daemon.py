@@ -1,4 +1,4 @@
-"""Statements 101 and 102 on pfqd: a configuration that is edited, and groups that clients share or may not join."""
+"""Statements 84 and 85 on handles that are closed and on who may open; 101 and 102 on the configuration of pfqd."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 from root.capture.harness import packets
+from root.daemon.harness import Client, as_nobody
 from root.daemon.process import Pfqd, group, pfqd_of
 from root.network import Pair, Sender, eventually
 from support.statements import tcp_frame
 
 import pfq
 from pfq.engine.endpoint import Endpoint
-from pfq.errors import NotPermittedError
+from pfq.errors import NotPermittedError, PfqError, VersionError
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
 
@@ -129,3 +130,39 @@ def test_s102_a_restricted_group_refuses_clients(netns_pair: Pair, daemon: Pfqd)
         error = client.refused("group.join", endpoint=endpoint, group=3, policy=policy)
         assert isinstance(error, NotPermittedError)
     assert client.call("list")["groups"][0]["members"] == []
+
+
+def test_84_what_is_done_with_a_closed_handle_raises(netns_pair: Pair, daemon: Pfqd) -> None:
+    """Handles of C++, which may be moved and swapped as well, are for its own binding."""
+    daemon.configure(group(3, "unit", (netns_pair.dev_b,)))
+    daemon.start()
+    engine = pfq.connect(daemon.path)
+    endpoint = engine.endpoint(slots=512)
+    engine.group(3).join(endpoint)
+    reader = endpoint.reader
+    endpoint.close()
+    endpoint.close()
+    for use in (reader.read, endpoint.enable, lambda: engine.group(3).join(endpoint)):
+        with pytest.raises(PfqError, match="closed|there is no end-point"):
+            use()
+    engine.close()
+    engine.close()
+    for use in (engine.endpoint, lambda: engine.group(3)):
+        with pytest.raises(PfqError, match="closed"):
+            use()
+
+
+def test_85_opening_needs_the_rights_and_the_same_version(netns_pair: Pair, daemon: Pfqd) -> None:
+    """An engine of one's own needs capabilities; pfqd's needs rights that its configuration gives, and none of them."""
+    daemon.configure(group(3, "unit", (netns_pair.dev_b,)))
+    daemon.start()
+    with as_nobody(
+        "try:\n    pfq.Engine()\nexcept pfq.PfqError as error:\n    print(error.code)\n"
+        "try:\n    pfq.connect(sys.argv[1])\nexcept pfq.PfqError as error:\n    print(error.code)\n",
+        str(daemon.path),
+        imports="import sys, pfq, pfq.client, pfq.engine.engine",
+    ) as process:
+        said, _ = process.communicate(timeout=30)
+    assert said.split() == ["PFQ302", "PFQ306"], "it may not even reach the socket"
+    with pytest.raises(VersionError, match="version"):
+        Client(daemon.path, version=2)

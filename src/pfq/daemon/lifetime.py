@@ -89,6 +89,8 @@ def end_all(endpoints: dict[int, Endpoint], opened: dict[int, Group]) -> None:
     for endpoint in endpoints.values():
         endpoint.on_failure = None
         _insisted(endpoint.close, f"closing end-point {endpoint.number}")
+        if endpoint.abandoned:
+            log.info("end-point %d was left with %d packets that nobody had read", endpoint.number, endpoint.abandoned)
     for group in opened.values():
         if not group.closed and not group.members and not group.held:
             _insisted(group.close, f"closing group {group.number}")

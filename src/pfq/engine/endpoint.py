@@ -50,6 +50,8 @@ class Endpoint:
         self._clock = Clock.NS
         self._egress: Egress | None = None
         self.mtu = USUAL_MTU
+        self.abandoned = 0
+        """Packets that nobody had read when it was disabled."""
 
     @property
     def owner(self) -> Owner:
@@ -205,6 +207,7 @@ class Endpoint:
         with self._engine.lock:
             rings, self._rings = self._rings, None
             if rings is not None:
+                self.abandoned = rings.statistics().waiting if self._egress is None else 0
                 self._engine.disable(self, rings)
                 self._engine.save(must=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -360,4 +361,22 @@ def test_what_a_process_had_goes_with_it(netns_pair: Pair, folder: Path, when: s
                 process.kill()
             assert eventually(lambda: not engine.endpoints and not engine.groups, 5)
             assert daemon.service.status()["orphans"] == 0
-            assert daemon.service.quotas.used(NOBODY_UID) == (0, 0, 0)
+            assert eventually(lambda: daemon.service.quotas.used(NOBODY_UID) == (0, 0, 0), 5)
+
+
+def test_C1_packets_that_a_dead_client_had_not_read_are_reported(
+    daemon: Daemon, netns_pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with daemon.client() as beside:
+        joined(beside, netns_pair)
+        with daemon.client() as client:
+            shape = joined(client, netns_pair)
+            with reader_of(client, shape) as reader, netns_pair.sender() as sender:
+                sender.send([flow_frame(n) for n in range(30)])
+                assert eventually(lambda: reader.statistics().delivered == 30, 5.0)
+                batch = reader.read(max_packets=10, timeout=0)
+                assert batch is not None
+                read = len(batch)
+        said = f"end-point {shape['endpoint']} was left with {30 - read} packets that nobody had read"
+        assert eventually(lambda: said in caplog.messages, 5.0), caplog.messages
