@@ -143,7 +143,7 @@ def test_84_what_is_done_with_a_closed_handle_raises(netns_pair: Pair, daemon: P
     endpoint.close()
     endpoint.close()
     for use in (reader.read, endpoint.enable, lambda: engine.group(3).join(endpoint)):
-        with pytest.raises(PfqError, match="closed|there is no end-point"):
+        with pytest.raises(PfqError, match=r"closed|there is no end-point"):
             use()
     engine.close()
     engine.close()
