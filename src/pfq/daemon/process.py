@@ -166,7 +166,8 @@ class Daemon:
                     break
         self._notifier.stopping()
         if not self._everything:
-            theirs = [each for each in self._engine.endpoints.values() if each.tag != TAG]
+            # One without groups gets no packets; it may be closing at this moment.
+            theirs = [each for each in self._engine.endpoints.values() if each.tag != TAG and each.groups]
             self._everything = not theirs
             if theirs:
                 log.info("%d end-points of clients go on getting packets; the next pfqd takes over", len(theirs))

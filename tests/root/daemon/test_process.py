@@ -138,7 +138,7 @@ def test_sigterm_leaves_the_packets_to_clients_that_read(netns_pair: Pair, daemo
         assert count == 100
     assert eventually(lambda: endpoints(daemon) == 0, 5.0)
     assert daemon.end() == 0
-    assert daemon.left() == ["pfqd.lock"]
+    assert daemon.left() == ["pfqd.lock"], daemon.log_path.read_text()
 
 
 def endpoints(daemon: Pfqd) -> int:
