@@ -16,7 +16,7 @@ from pfq.codegen.finish import Clock
 from pfq.codegen.llvm import I32, PTR, bpf_machine, new_module, optimised
 from pfq.codegen.memory import RingShape
 from pfq.codegen.spec import Hook, ObjectSpec
-from pfq.engine.compiler import Codes, LocalCompiler, UncompiledError
+from pfq.engine.compiler import CodesAtOnce
 from pfq.engine.datapath import DataPath, Hosts
 from pfq.engine.groupmemory import GroupMemory
 from pfq.engine.hooks import XDP_NATIVE
@@ -74,20 +74,6 @@ class Fed:
     program: Program
     memory: EngineMemory
     endpoints: list[Rings]
-
-
-class CodesAtOnce(Codes):
-    """Compiles what is asked for, where no engine does so beforehand."""
-
-    def __init__(self) -> None:
-        super().__init__(LocalCompiler())
-
-    def get(self, spec: Device) -> DeviceCode:
-        try:
-            return super().get(spec)
-        except UncompiledError as needed:
-            self.compile(needed)
-            return super().get(spec)
 
 
 @contextmanager

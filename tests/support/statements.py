@@ -18,7 +18,7 @@ from pfq.codegen.finish import Clock
 from pfq.codegen.memory import RingShape
 from pfq.codegen.spec import Hook
 from pfq.engine.capture import STORES_IN_ORDER
-from pfq.engine.compiler import Codes, LocalCompiler, UncompiledError
+from pfq.engine.compiler import CodesAtOnce
 from pfq.engine.datapath import DataPath, Hosts
 from pfq.engine.groupmemory import GroupMemory
 from pfq.engine.hooks import XDP_NATIVE, Way
@@ -158,20 +158,6 @@ class Meanings:
 
 RINGS = RingShape(slots=4096, slot_bytes=256, snaplen=224)
 CONTROL = 1 << CONTROL_CLASS
-
-
-class CodesAtOnce(Codes):
-    """Compiles what is asked for, where no engine does so beforehand."""
-
-    def __init__(self) -> None:
-        super().__init__(LocalCompiler())
-
-    def get(self, spec: Device) -> DeviceCode:
-        try:
-            return super().get(spec)
-        except UncompiledError as needed:
-            self.compile(needed)
-            return super().get(spec)
 
 
 class Path:

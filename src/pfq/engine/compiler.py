@@ -103,3 +103,17 @@ class Codes:
 def _plain(spec: DeviceSpec) -> DeviceSpec:
     """`linear` matters at XDP only."""
     return replace(spec, linear=spec.linear and spec.hook is Hook.XDP)
+
+
+class CodesAtOnce(Codes):
+    """Compiles what is asked for, where no engine does so beforehand."""
+
+    def __init__(self) -> None:
+        super().__init__(LocalCompiler())
+
+    def get(self, spec: DeviceSpec) -> DeviceCode:
+        try:
+            return super().get(spec)
+        except UncompiledError as needed:
+            self.compile(needed)
+            return super().get(spec)
